@@ -1,0 +1,26 @@
+# make table1: trains the rows of Table 1 and prints it. make test: lint and the whole suite.
+PYTHON ?= python3
+RUNS ?= runs/table1
+PY := .venv/bin/python
+
+.PHONY: table1 test clean
+
+table1: .venv/installed
+	$(PY) -m bginv_jax.train --config=experiments/mnist_5k_vanilla.py --workdir=$(RUNS)/vanilla
+	$(PY) -m bginv_jax.train --config=experiments/mnist_5k_proposal.py --workdir=$(RUNS)/proposal
+	$(PY) -m bginv_jax.evaluate --workdir=$(RUNS)/vanilla --workdir=$(RUNS)/proposal --output=$(RUNS)
+
+test: .venv/installed
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Python 3.11 or newer is needed; name one with make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv runs

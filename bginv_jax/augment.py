@@ -1,0 +1,70 @@
+"""Random augmentation of training images on the device, one key per image.
+
+Images are (N, H, W, C) float32 in [0, 1]; extra arrays move with them but keep their values.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.ndimage import map_coordinates
+
+
+def _inverse_affine(key, size, *, rotation, shift, shear, zoom, flip):
+    """A random 2x2 matrix and offset that take an output pixel (row, column), from the centre, to its source."""
+    keys = jax.random.split(key, 5)
+    angle, slant = jnp.deg2rad(
+        jax.random.uniform(keys[0], (2,), minval=-1.0, maxval=1.0) * jnp.array([rotation, shear])
+    )
+    scale = jnp.exp(jax.random.uniform(keys[1], minval=-1.0, maxval=1.0) * jnp.log1p(zoom))
+    mirror = jnp.where(flip & jax.random.bernoulli(keys[2]), -1.0, 1.0)
+    rotate = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    matrix = rotate @ jnp.array([[1.0, 0.0], [jnp.tan(slant), mirror]]) / scale
+    return matrix, size * shift * jax.random.uniform(keys[3], (2,), minval=-1.0, maxval=1.0)
+
+
+def augment(
+    keys: jax.Array,
+    images: jax.Array,
+    masks: jax.Array | None = None,
+    *,
+    rotation: float = 0.0,
+    shift: float = 0.0,
+    shear: float = 0.0,
+    zoom: float = 0.0,
+    flip: bool = False,
+    brightness: float = 0.0,
+) -> tuple[jax.Array, jax.Array | None]:
+    """The same random affine map for each image and its mask, then a random brightness for the image alone.
+
+    Args:
+      keys: one key per image, (N,).
+      images: (N, S, S, C).
+      masks: (N, S, S, 1) or None; they move as the images do.
+      rotation: largest angle, degrees.
+      shift: largest shift along each axis, as a share of the side.
+      shear: largest shear angle, degrees.
+      zoom: the side is scaled by a factor between 1 / (1 + zoom) and 1 + zoom.
+      flip: mirror every second image left to right.
+      brightness: images are multiplied by 1 - brightness to 1 + brightness and clipped at 1.
+    """
+    size = images.shape[1]
+    moves = rotation or shift or shear or zoom or flip
+    layers = images if masks is None else jnp.concatenate([images, masks], axis=-1)
+    centre = (size - 1) / 2
+    pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - centre
+
+    def one(key, layers):
+        matrix, offset = _inverse_affine(
+            key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip
+        )
+        source = matrix @ pixels + offset[:, None] + centre
+        take = jax.vmap(lambda plane: map_coordinates(plane, list(source), order=1), in_axes=2, out_axes=1)
+        return take(layers).reshape(layers.shape)
+
+    if moves:
+        layers = jax.vmap(one)(keys, layers)
+    channels = images.shape[-1]
+    images, masks = layers[..., :channels], None if masks is None else layers[..., channels:]
+    if brightness:
+        factor = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0, maxval=1.0))(keys)
+        images = jnp.minimum(images * (1 + brightness * factor)[:, None, None, None], 1.0)
+    return images, masks

@@ -1,0 +1,89 @@
+"""Orbax checkpoints: the whole train state, the resolved config and what is known of the data.
+
+A workdir holds checkpoints/STEP/{state,meta}. Orbax renames a checkpoint into place when it is whole, so a killed
+process leaves none that is half written.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from bginv_jax import config as configs
+from bginv_jax.state import TrainState
+
+_LOG = logging.getLogger(__name__)
+
+# Fields that may change between the start of a run and its continuation: they say what is written, not what is computed.
+_FREE = ("log_every", "checkpoint_every", "checkpoints_kept", "data.dir")
+
+
+_copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+
+
+def open_manager(workdir: str | Path, *, kept: int | None = None) -> ocp.CheckpointManager:
+    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay."""
+    options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
+    path = Path(workdir).expanduser().resolve() / "checkpoints"
+    return ocp.CheckpointManager(path, options=options, item_names=("state", "meta"))
+
+
+def save(manager: ocp.CheckpointManager, train_state: TrainState, config: ConfigDict, dataset: dict) -> None:
+    """Starts writing a checkpoint; training may go on, and the manager's close waits for it."""
+    meta = {"config": config.to_dict(), "dataset": dataset}
+    # The next step takes over the state's memory, which on a CPU the writer would still be reading.
+    copy = _copy(train_state)
+    items = ocp.args.Composite(state=ocp.args.StandardSave(copy), meta=ocp.args.JsonSave(meta))
+    step = int(train_state.step)
+    if step in manager.all_steps():
+        manager.delete(step)  # a damaged one, which restore passed over
+    manager.save(step, args=items)
+
+
+def restore(manager: ocp.CheckpointManager, make_template: Callable[[dict], Any]) -> tuple[Any, dict] | None:
+    """The newest checkpoint that can be read, as (state, meta), or None where there is none at all.
+
+    Args:
+      manager: of `open_manager`.
+      make_template: meta -> a state of the structure that was saved, arrays or shapes.
+
+    Raises:
+      ValueError: if there are checkpoints and none is intact.
+    """
+    steps = sorted(manager.all_steps(), reverse=True)
+    for step in steps:
+        try:
+            meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+            template = jax.tree.map(ocp.utils.to_shape_dtype_struct, make_template(meta))
+            items = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+            return manager.restore(step, args=items)["state"], meta
+        except Exception as error:  # a damaged file may fail anywhere in Orbax, TensorStore or JSON
+            _LOG.warning("checkpoint %d of %s cannot be read (%s)", step, manager.directory, error)
+    if steps:
+        raise ValueError(f"{manager.directory}: none of the checkpoints {steps} can be read")
+    return None
+
+
+def check_same_run(meta: dict, config: ConfigDict, dataset: dict) -> None:
+    """Refuses to continue a run with another config or other data.
+
+    Raises:
+      ValueError: names the field, both values, and what to do.
+    """
+    saved, current = configs.flatten(meta["config"]), configs.flatten(config)
+    for name in sorted(saved.keys() | current.keys()):
+        if name not in _FREE and saved.get(name) != current.get(name):
+            raise ValueError(
+                f"config.{name} is {current.get(name)!r}, but the run in this workdir was started with "
+                f"{saved.get(name)!r}; give it that value, or another --workdir"
+            )
+    if meta["dataset"]["sha256"] != dataset["sha256"]:
+        raise ValueError(
+            f"config.data.source is {config.data.source!r}, whose images or labels are not those that the run in this "
+            "workdir was started with; expected the same data, or another --workdir"
+        )

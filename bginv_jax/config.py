@@ -1,0 +1,155 @@
+"""Every setting of a run: its default, what it means and its unit, and what it may be."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from bginv_jax import images, methods, schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One setting: `valid` holds for what `allowed` says in words."""
+
+    default: Any
+    meaning: str
+    allowed: str
+    valid: Callable[[Any], bool]
+
+
+def _one_of(default: str, meaning: str, choices) -> Field:
+    return Field(default, meaning, "one of " + ", ".join(choices), lambda value: value in choices)
+
+
+def _number(default: float, meaning: str, low: float, high: float = float("inf")) -> Field:
+    kind = "an integer" if isinstance(default, int) else "a number"
+    limits = f"of at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+    return Field(default, meaning, f"{kind} {limits}", lambda value: low <= value <= high)
+
+
+def _text(default: str, meaning: str, allowed: str, valid=bool) -> Field:
+    return Field(default, meaning, allowed, valid)
+
+
+def _switch(default: bool, meaning: str) -> Field:
+    return Field(default, meaning, "True or False", lambda value: True)
+
+
+_SOURCES = "mnist_5k, tfds:NAME or idx:FOLDER"
+
+FIELDS: dict[str, Field] = {
+    "method": _one_of("proposal", "what is trained: a row of Table 1", methods.METHODS),
+    "seed": _number(0, "all randomness follows from it", 0, 2**31 - 1),
+    "batch_size": _number(64, "images per step, over all devices", 1),
+    "steps": _number(2750, "steps of training, over all phases", 1),
+    "schedule": Field(
+        ("f:500", "f_m:250", "f+f_b:2000"),
+        "the phases in order, NETWORKS:SHARE of the steps; the networks of a phase train in one step",
+        "a tuple of strings such as 'f:500', 'f_m:250', 'f+f_b:2000', of f, f_m and f_b, with positive shares",
+        schedule.is_schedule,
+    ),
+    "rate.f": _number(1e-3, "Adam's learning rate for f", 0.0, 1.0),
+    "rate.f_m": _number(1e-3, "Adam's learning rate for f_m", 0.0, 1.0),
+    "rate.f_b": _number(1e-3, "Adam's learning rate for f_b", 0.0, 1.0),
+    "rate.decay": _one_of("constant", "how each rate falls while its network trains", schedule.DECAYS),
+    "data.source": _text("mnist_5k", f"the data set: {_SOURCES}", _SOURCES, lambda v: v == "mnist_5k" or ":" in v),
+    "data.dir": _text("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
+    "data.train_split": _text("train", "tfds split to train on", "a split of the data set"),
+    "data.test_split": _text("test", "tfds split to test on", "a split of the data set"),
+    "data.image_size": _number(0, "tfds images are resized to this side, pixels; 0 keeps theirs", 0, 1024),
+    "augment.rotation": _number(0.0, "largest rotation, degrees", 0.0, 180.0),
+    "augment.shift": _number(0.0, "largest shift along each axis, share of the side", 0.0, 1.0),
+    "augment.shear": _number(0.0, "largest shear, degrees", 0.0, 60.0),
+    "augment.zoom": _number(0.0, "largest enlargement, and reduction, share of the side", 0.0, 1.0),
+    "augment.flip": _switch(False, "mirror half of the images left to right"),
+    "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
+    "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", methods.MASKS),
+    "mask.binarize": _one_of("threshold", "how masks are cut before composing", images.BINARIZATIONS),
+    "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
+    "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
+    "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
+    "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
+    "background.kind": _one_of("generated", "what stands behind the object", methods.BACKGROUND_KINDS),
+    "background.tiles": _number(2, "a background is this many tiles wide and high", 1, 16),
+    "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
+    "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
+    "log_every": _number(50, "steps between two lines of the log", 1),
+    "checkpoint_every": _number(250, "steps between two checkpoints", 1),
+    "checkpoints_kept": _number(2, "the newest checkpoints that are kept", 1),
+}
+
+
+def default_config() -> ConfigDict:
+    """The default of every field, as a locked ConfigDict for experiment files to override."""
+    config = ConfigDict()
+    for name, field in FIELDS.items():
+        *group, leaf = name.split(".")
+        place = config
+        for part in group:
+            if part not in place:
+                place[part] = ConfigDict()
+            place = place[part]
+        place[leaf] = field.default
+    return config.lock()
+
+
+def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}; tuples and lists are the same value."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, dict | ConfigDict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = tuple(value) if isinstance(value, list) else value
+    return flat
+
+
+def _complaint(name: str, value: Any, allowed: str) -> ValueError:
+    return ValueError(f"config.{name} is {value!r}; allowed: {allowed}")
+
+
+def _same_type(value: Any, default: Any) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks every field and what they must agree on, before anything compiles.
+
+    Raises:
+      ValueError: names the field, its value and what is allowed.
+    """
+    values = flatten(config)
+    for name in values.keys() - FIELDS.keys():
+        raise ValueError(f"config.{name} is unknown; the fields are {', '.join(FIELDS)}")
+    for name, field in FIELDS.items():
+        if name not in values:
+            raise ValueError(f"config.{name} is missing; allowed: {field.allowed}")
+        value = values[name]
+        if not _same_type(value, field.default) or not field.valid(value):
+            raise _complaint(name, value, field.allowed)
+    trained = methods.METHODS[config.method].networks
+    phases = schedule.make_phases(config.schedule, config.steps)
+    used = {network for phase in phases for network in phase.networks}
+    if not used <= set(trained):
+        raise _complaint("schedule", config.schedule, f"method {config.method} trains {', '.join(trained)}")
+    if "f_m" in used and config.mask.kind != "learned":
+        raise _complaint("schedule", config.schedule, f"no f_m where config.mask.kind is {config.mask.kind}")
+    if "f_b" in used and "f_m" not in used and config.mask.kind == "learned":
+        raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
+    if config.steps < len(phases):
+        raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
+    if "f_b" in used and config.background.kind == "generated" and round(
+        config.background.plain_share * config.batch_size
+    ) == config.batch_size:
+        raise _complaint("background.plain_share", config.background.plain_share, "some of the batch is composed")
+
+
+def describe() -> str:
+    """The fields, one a line: for --help."""
+    width = max(map(len, FIELDS)) + 2
+    lines = (f"  {name:<{width}}{field.meaning} ({field.default!r}; {field.allowed})" for name, field in FIELDS.items())
+    return "Config fields, each set with --config.FIELD=VALUE (default; allowed):\n" + "\n".join(lines)

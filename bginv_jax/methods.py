@@ -1,0 +1,229 @@
+"""The methods by name: what each trains, its one saddle-point scalar, and how it predicts.
+
+Images are NHWC float32 in [0, 1], masks (N, H, W, 1). A loss takes (outputs, targets) and returns one value per image,
+so nothing here knows that the task is classification.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import lax
+
+from bginv_jax import images as image_ops
+from bginv_jax import networks
+
+MASKS = ("learned", "nonzero")
+BACKGROUND_KINDS = ("generated", "noise", "black")
+
+Params = Mapping[str, Any]
+
+
+class Batch(NamedTuple):
+    """What a step learns from.
+
+    images: (N, S, S, C), augmented.
+    masks: (N, S, S, 1), cut and moved as the images were, or None where f_m makes them in the same step.
+    targets: (N, ...).
+    plain: how many images, from the first, keep their own background (static).
+    """
+
+    images: jax.Array
+    masks: jax.Array | None
+    targets: jax.Array
+    plain: int
+
+
+class Network(NamedTuple):
+    """init(key) -> params and apply(params, inputs) -> outputs: any library's network can stand here."""
+
+    init: Callable[[jax.Array], Any]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+class BackgroundSource(NamedTuple):
+    """f_b with its noise: draw(key) -> noise of one image; apply(params, noises) -> backgrounds (N, S, S, C)."""
+
+    init: Callable[[jax.Array], Any]
+    draw: Callable[[jax.Array], jax.Array]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+class Task(NamedTuple):
+    """loss(outputs, targets) -> (N,) is minimised; score(outputs, targets) -> (N,) is what the tables count."""
+
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    score: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A row of Table 1.
+
+    init(key) -> params of the networks by name.
+    objective(keys, params, batch, active) -> (scalar, metrics): f and f_m minimise the scalar, f_b maximises it;
+      `active` names the networks that train, keys is (N,). Metrics are scalars, means over the batch.
+    predict(params, images) -> outputs, which `task` scores.
+    predict_mask(params, images) -> masks, and binarize(masks) -> masks as composites take them; None without masks.
+    """
+
+    init: Callable[[jax.Array], dict[str, Any]]
+    objective: Callable[[jax.Array, Params, Batch, tuple[str, ...]], tuple[jax.Array, dict[str, jax.Array]]]
+    predict: Callable[[Params, jax.Array], jax.Array]
+    task: Task
+    predict_mask: Callable[[Params, jax.Array], jax.Array] | None = None
+    binarize: Callable[[jax.Array], jax.Array] | None = None
+
+
+CLASSIFICATION = Task(
+    loss=optax.softmax_cross_entropy_with_integer_labels,
+    score=lambda logits, labels: logits.argmax(axis=-1) == labels,
+)
+
+
+def flax_network(module: nn.Module, shape: tuple[int, ...]) -> Network:
+    """A Flax module as a Network, for inputs of `shape` (without the batch axis)."""
+    return Network(lambda key: module.init(key, jnp.zeros((1, *shape)))["params"], lambda p, x: module.apply({"params": p}, x))
+
+
+def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
+    """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
+
+    Raises:
+      ValueError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
+    """
+    size, _, channels = shape
+    if kind == "black":
+        return BackgroundSource(lambda key: {}, lambda key: jnp.zeros(shape), lambda params, z: z)
+    if kind == "noise":
+        return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
+    if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** networks.block_count(size // tiles):
+        raise ValueError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
+    upsamplings = networks.block_count(size // tiles)
+    seed = size // tiles // 2**upsamplings
+    network = flax_network(networks.BackgroundGenerator(upsamplings), (seed, seed, channels))
+
+    def apply(params, z):
+        return image_ops.tile(network.apply(params, z.reshape(-1, *z.shape[2:])), tiles)
+
+    def draw(key):
+        return jax.random.normal(key, (tiles**2, seed, seed, channels))
+
+    return BackgroundSource(network.init, draw, apply)
+
+
+def make_vanilla(f: Network, task: Task) -> Method:
+    """f alone, on plain images."""
+
+    def objective(keys, params, batch, active):
+        outputs = f.apply(params["f"], batch.images)
+        loss = task.loss(outputs, batch.targets).mean()
+        return loss, {"loss": loss, "score": task.score(outputs, batch.targets).mean()}
+
+    return Method(lambda key: {"f": f.init(key)}, objective, lambda params, x: f.apply(params["f"], x), task)
+
+
+def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *, mask, background) -> Method:
+    """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
+
+    f_m learns from L(f(m x), y) with f held still, and composites send it no gradient: it would learn to leave no room
+    for backgrounds. `mask` and `background` are the config's groups of these names.
+    """
+
+    def binarize(m):
+        return image_ops.binarize(m, mask.binarize, area=mask.area)
+
+    def mask_terms(params, batch):
+        """L(f(x * f_m(x)), y), the area above what is free and the total variation; and the masks, cut."""
+        m = f_m.apply(params["f_m"], batch.images)
+        outputs = f.apply(lax.stop_gradient(params["f"]), m * batch.images)
+        area = image_ops.area(m)
+        loss = task.loss(outputs, batch.targets).mean()
+        penalty = mask.area_weight * nn.relu(area - mask.area).mean()
+        penalty += mask.variation_weight * image_ops.total_variation(m).mean()
+        contrast = m.max(axis=(1, 2, 3)) - m.min(axis=(1, 2, 3))
+        metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
+        return loss + penalty, binarize(lax.stop_gradient(m)), metrics
+
+    def composites(keys, params, x, m):
+        """Objects on backgrounds, and what the brightness of the backgrounds costs f_b."""
+        halo_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        radius = jax.vmap(lambda key: jax.random.randint(key, (), 0, mask.halo + 1))(halo_keys)
+        b = f_b.apply(params["f_b"], jax.vmap(f_b.draw)(noise_keys))
+        m = image_ops.dilate(m, radius, largest=mask.halo)
+        brightness = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(len(b))
+        return image_ops.compose(x, m, b), background.brightness_weight * brightness.mean()
+
+    def objective(keys, params, batch, active):
+        x, m, plain = batch.images, batch.masks, batch.plain
+        total, metrics = jnp.zeros(()), {}
+        if "f_m" in active:
+            total, m, metrics = mask_terms(params, batch)
+        if "f_b" in active:
+            composed, brightness = composites(keys[plain:], params, x[plain:], m[plain:])
+            x = jnp.concatenate([x[:plain], composed])
+            total -= brightness
+        if "f" in active or "f_b" in active:
+            outputs = f.apply(params["f"], x)
+            loss = task.loss(outputs, batch.targets).mean()
+            metrics |= {"loss": loss, "score": task.score(outputs, batch.targets).mean()}
+            total += loss
+        return total, metrics
+
+    def init(key):
+        keys = jax.random.split(key, 3)
+        return {"f": f.init(keys[0]), "f_m": f_m.init(keys[1]), "f_b": f_b.init(keys[2])}
+
+    return Method(
+        init,
+        objective,
+        predict=lambda params, x: f.apply(params["f"], x),
+        task=task,
+        predict_mask=lambda params, x: f_m.apply(params["f_m"], x),
+        binarize=binarize,
+    )
+
+
+def _vanilla(config, shape: tuple[int, int, int], classes: int) -> Method:
+    return make_vanilla(flax_network(networks.Classifier(classes), shape), CLASSIFICATION)
+
+
+def _proposal(config, shape: tuple[int, int, int], classes: int) -> Method:
+    f_m = flax_network(networks.MaskGenerator(), shape)
+    if config.mask.kind == "nonzero":
+        f_m = Network(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
+    return make_proposal(
+        flax_network(networks.Classifier(classes), shape),
+        f_m,
+        background_source(config.background.kind, shape, config.background.tiles),
+        CLASSIFICATION,
+        mask=config.mask,
+        background=config.background,
+    )
+
+
+class Recipe(NamedTuple):
+    """The networks that a method trains, and make(config, shape (S, S, C), classes) -> Method."""
+
+    networks: tuple[str, ...]
+    make: Callable[..., Method]
+
+
+METHODS: dict[str, Recipe] = {
+    "vanilla": Recipe(("f",), _vanilla),
+    "proposal": Recipe(("f", "f_m", "f_b"), _proposal),
+}
+
+
+def make_method(config, dataset: dict) -> Method:
+    """The config's method for a data set as `Dataset.describe` has it.
+
+    Raises:
+      ValueError: if a field of the config does not suit the data set.
+    """
+    size, channels = dataset["size"], dataset["shape"][-1]
+    return METHODS[config.method].make(config, (size, size, channels), len(dataset["class_names"]))

@@ -1,0 +1,72 @@
+"""The three networks of the poster as Flax modules: f classifies, f_m finds the object, f_b paints backgrounds.
+
+Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bginv_jax.layers import Conv3x3, max_pool2x2
+
+_SMALLEST_MAP = 4  # the side, in pixels, that the networks shrink an image to
+_SMALLEST_SIZE = 16  # images are padded at least to this
+
+
+def block_count(size: int) -> int:
+    """How often a side of `size` pixels is halved: log2(size / 4), rounded down."""
+    return int(math.log2(size / _SMALLEST_MAP))
+
+
+def padded_size(height: int, width: int) -> int:
+    """The smallest square side that holds the image and can be halved `block_count` times: 32 for 28."""
+    size = max(_SMALLEST_SIZE, -(-max(height, width) // _SMALLEST_SIZE) * _SMALLEST_SIZE)
+    while size % 2 ** block_count(size):
+        size += _SMALLEST_SIZE
+    return size
+
+
+class Classifier(nn.Module):
+    """f: images (N, S, S, C) -> logits (N, classes). S must be a `padded_size`."""
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for i in range(block_count(x.shape[1])):
+            x = nn.relu(max_pool2x2(Conv3x3(32 * 2**i)(x)))  # relu and maximum commute
+        x = x.reshape(len(x), -1)
+        x = nn.relu(nn.Dense(128, kernel_init=nn.initializers.glorot_uniform())(x))
+        return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
+
+
+class MaskGenerator(nn.Module):
+    """f_m, a U-Net: images (N, S, S, C) -> masks (N, S, S, 1) in [0, 1]. S must be a `padded_size`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        filters = [32 * 2**i for i in range(block_count(x.shape[1]))]
+        skips = []
+        for count in filters:
+            skips.append(nn.relu(Conv3x3(count)(x)))
+            x = max_pool2x2(skips[-1])
+        x = nn.relu(Conv3x3(filters[-1])(x))
+        for count in reversed(filters):
+            x = nn.relu(Conv3x3(count, upsample=True)(x))
+            x = jnp.concatenate([x, skips.pop()], axis=-1)
+        return nn.sigmoid(nn.Dense(1, kernel_init=nn.initializers.glorot_uniform())(x))
+
+
+class BackgroundGenerator(nn.Module):
+    """f_b: noise (N, s, s, C) -> tiles (N, s * 2^n, s * 2^n, C) in [0, 1], where n is `upsamplings`."""
+
+    upsamplings: int
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        x = nn.leaky_relu(Conv3x3(128)(z), 0.2)
+        for i in range(self.upsamplings):
+            x = nn.leaky_relu(Conv3x3(max(128 >> (i + 1), 8), upsample=True)(x), 0.2)
+        return nn.sigmoid(nn.Dense(z.shape[-1], kernel_init=nn.initializers.glorot_uniform())(x))

@@ -1,0 +1,116 @@
+"""Trained networks as plain functions of NumPy arrays, from a workdir alone."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from bginv_jax import checkpoints, images, methods, state, step
+from bginv_jax import config as configs
+
+_LOG = logging.getLogger(__name__)
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+class Trained(NamedTuple):
+    """What a workdir holds: the method and its parameters, the config and data it was trained with, how many steps."""
+
+    method: methods.Method
+    params: dict[str, Any]
+    config: ConfigDict
+    dataset: dict
+    step: int
+
+
+def saved_config(meta: dict) -> ConfigDict:
+    """The config in a checkpoint's meta."""
+    config = configs.default_config()
+    config.update(meta["config"])
+    return config
+
+
+def saved_template(meta: dict) -> state.TrainState:
+    """The shapes of the state beside a checkpoint's meta."""
+    config = saved_config(meta)
+    return state.abstract_state(config, methods.make_method(config, meta["dataset"]))
+
+
+def load_trained(workdir: str | Path) -> Trained:
+    """Reads the newest checkpoint of `workdir` that is intact.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    restored = None
+    if (Path(workdir).expanduser() / "checkpoints").is_dir():
+        with checkpoints.open_manager(workdir) as manager:
+            restored = checkpoints.restore(manager, saved_template)
+    if restored is None:
+        raise ValueError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
+    train_state, meta = restored
+    config = saved_config(meta)
+    if int(train_state.step) < config.steps:
+        _LOG.warning("%s: trained for %d of %d steps", workdir, int(train_state.step), config.steps)
+    method = methods.make_method(config, meta["dataset"])
+    return Trained(method, train_state.params, config, meta["dataset"], int(train_state.step))
+
+
+def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
+    """apply(params, images) on images of the data set's native size, or of the size that the networks see."""
+    height, width, channels = trained.dataset["shape"]
+    size = trained.dataset["size"]
+    forward = step.make_forward(apply, jax.local_devices())
+    top, left = (size - height) // 2, (size - width) // 2
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        batch = np.asarray(batch)
+        if batch.dtype != np.uint8 and not np.issubdtype(batch.dtype, np.floating):
+            raise ValueError(f"images are {batch.dtype}; expected uint8, or floats in [0, 1]")
+        native = batch.shape[1:] == (height, width, channels)
+        if not native and batch.shape[1:] != (size, size, channels):
+            raise ValueError(f"images are {batch.shape}; expected (N, {height}, {width}, {channels})")
+        if batch.dtype != np.uint8:
+            if batch.size and not (batch.min() >= 0 and batch.max() <= 1):
+                raise ValueError(f"images from {batch.min()} to {batch.max()}; expected uint8, or floats in [0, 1]")
+            batch = batch.astype(np.float32)
+        else:
+            batch = batch.astype(np.float32) / 255  # one dtype, one compiled program
+        outputs = forward(trained.params, images.pad_to(batch, size))
+        return outputs[:, top : top + height, left : left + width] if crop and native else outputs
+
+    return predict
+
+
+def load_predictor(workdir: str | Path) -> Predictor:
+    """The trained classifier: images -> logits.
+
+    Args:
+      workdir: a folder that `bginv_jax.train` wrote.
+
+    Returns:
+      A function from images (N, H, W, C) of the data set's native size (28x28 for MNIST; the padded 32x32 that the
+      network sees is taken too), uint8 or float in [0, 1], to logits (N, classes), float32, for any N. It compiles
+      once.
+
+    Raises:
+      ValueError: if the workdir holds no checkpoint; the function, for images of another shape, type or range.
+    """
+    trained = load_trained(workdir)
+    return _on_images(trained, trained.method.predict, crop=False)
+
+
+def load_mask_generator(workdir: str | Path) -> Predictor:
+    """The trained mask generator: images -> masks (N, H, W, 1) in [0, 1], 1 on the object; else as `load_predictor`.
+
+    Raises:
+      ValueError: also if the workdir's method has no masks.
+    """
+    trained = load_trained(workdir)
+    if trained.method.predict_mask is None:
+        raise ValueError(f"workdir {workdir} was trained with method {trained.config.method}, which has no masks")
+    return _on_images(trained, trained.method.predict_mask, crop=True)

@@ -1,0 +1,58 @@
+"""The train state, and one optimiser per network; f_b's ends in a change of sign, so it ascends."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from bginv_jax.methods import METHODS, Method
+from bginv_jax.schedule import make_phases, make_rate
+
+Optimizers = dict[str, optax.GradientTransformation]
+
+
+class TrainState(NamedTuple):
+    """All that a checkpoint holds of a run in progress.
+
+    step: int32 (), how many steps were taken.
+    key: the run's key; whatever is random follows from it and the step.
+    params, opt_state: by network name.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    params: dict[str, Any]
+    opt_state: dict[str, Any]
+
+
+def ascend() -> optax.GradientTransformation:
+    """Turns an optimiser's descent into ascent: the poster's max over f_b."""
+    return optax.scale(-1.0)
+
+
+def make_optimizers(config: ConfigDict) -> Optimizers:
+    """Adam for each network of the config's method, at its rate along the schedule."""
+    phases = make_phases(config.schedule, config.steps)
+    optimizers = {
+        name: optax.adam(make_rate(name, config.rate[name], config.rate.decay, phases))
+        for name in METHODS[config.method].networks
+    }
+    if "f_b" in optimizers:
+        optimizers["f_b"] = optax.chain(optimizers["f_b"], ascend())
+    return optimizers
+
+
+def init_state(seed: int, init: Callable[[jax.Array], dict[str, Any]], optimizers: Optimizers) -> TrainState:
+    """The state before the first step; init(key) -> params by network name."""
+    key = jax.random.key(seed)
+    params = init(jax.random.fold_in(key, 0))
+    opt_state = {name: optimizer.init(params[name]) for name, optimizer in optimizers.items()}
+    return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state)
+
+
+def abstract_state(config: ConfigDict, method: Method) -> TrainState:
+    """The shapes and types of the config's state, without computing it."""
+    return jax.eval_shape(lambda: init_state(config.seed, method.init, make_optimizers(config)))

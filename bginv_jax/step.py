@@ -1,0 +1,187 @@
+"""The training step and the batched forward pass: the one room that knows of devices and their axis.
+
+Training data lies on every device; a step draws its batch there. Images are (M, S, S, C) uint8.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bginv_jax.augment import augment
+from bginv_jax.images import as_float
+from bginv_jax.methods import Batch, Method
+from bginv_jax.state import Optimizers, TrainState
+
+AXIS = "devices"
+_CPU_SLICE = 16  # images whose activations fit the cache of a CPU core
+
+
+class TrainingData(NamedTuple):
+    """images (M, S, S, C) uint8, masks (M, S, S, 1) uint8 or float or None, targets (M, ...)."""
+
+    images: jax.Array
+    masks: jax.Array | None
+    targets: jax.Array
+
+
+class BatchPlan(NamedTuple):
+    """How a batch is split over devices, and on each device over slices whose gradients are added up.
+
+    The first `plain` images of the batch keep their own background. Every part holds an equal share of the plain and of
+    the composed images, so the same images get the same treatment however many parts there are.
+    """
+
+    batch_size: int
+    plain: int
+    devices: int
+    slices: int
+
+    @property
+    def plain_per_part(self) -> int:
+        return self.plain // (self.devices * self.slices)
+
+    def positions(self, device: jax.Array, part: int) -> jax.Array:
+        """Places in the batch of slice `part` of `device`, plain ones first: (batch_size / parts,)."""
+        parts = self.devices * self.slices
+        index = device * self.slices + part
+        composed = (self.batch_size - self.plain) // parts
+        first = index * self.plain_per_part + jnp.arange(self.plain_per_part)
+        return jnp.concatenate([first, self.plain + index * composed + jnp.arange(composed)])
+
+
+def plan_batch(batch_size: int, plain_share: float) -> BatchPlan:
+    """Splits a batch over as many local devices as share it out evenly; a CPU takes it in slices that fit its cache."""
+    plain = round(plain_share * batch_size)
+    common = math.gcd(plain, batch_size - plain)
+    devices = max(n for n in range(1, jax.local_device_count() + 1) if common % n == 0)
+    rest = common // devices
+    slices = 1
+    if jax.default_backend() == "cpu":
+        divisors = [n for n in range(1, rest + 1) if rest % n == 0]
+        slices = next((n for n in divisors if batch_size <= _CPU_SLICE * devices * n), rest)
+    return BatchPlan(batch_size, plain, devices, slices)
+
+
+def draw_order(key: jax.Array, epoch: jax.Array, count: int) -> jax.Array:
+    """The order in which an epoch visits `count` images: (count,) int32."""
+    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 1), epoch), count)
+
+
+def train_step(
+    state: TrainState,
+    data: TrainingData,
+    order: jax.Array,
+    device: jax.Array,
+    *,
+    method: Method,
+    optimizers: Optimizers,
+    active: tuple[str, ...],
+    plan: BatchPlan,
+    augmentation: dict[str, Any],
+    axis: str | None = None,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One step of all `active` networks: their scalar is differentiated once; f and f_m descend, f_b ascends.
+
+    Args:
+      state: donated by the compiled form.
+      data: the whole training set.
+      order: the epoch's order, from `draw_order`; the batch is a window of it.
+      device: int (), which of the plan's devices this is.
+      method, optimizers: what is minimised and maximised, and how.
+      active: the networks that train; the others cost nothing and keep every bit.
+      plan: how the batch is split.
+      augmentation: keyword arguments of `augment`.
+      axis: name of the device axis, None outside pmap.
+
+    Returns:
+      The next state, and metrics averaged over the whole batch.
+    """
+    step_key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
+    window = state.step % (len(data.images) // plan.batch_size) * plan.batch_size
+
+    def slice_gradients(part):
+        positions = plan.positions(device, part)
+        chosen = order[window + positions]
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(step_key, positions)
+        masks = None if data.masks is None else as_float(data.masks[chosen])
+        images, masks = augment(keys, as_float(data.images[chosen]), masks, **augmentation)
+        if masks is not None and data.masks.dtype == jnp.uint8:
+            masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
+        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part)
+        learned = {name: state.params[name] for name in active}
+        return jax.grad(lambda p: method.objective(keys, {**state.params, **p}, batch, active), has_aux=True)(learned)
+
+    slices = [slice_gradients(part) for part in range(plan.slices)]
+    gradients, metrics = jax.tree.map(lambda *parts: sum(parts) / plan.slices, *slices)
+    if axis is not None:
+        gradients, metrics = lax.pmean((gradients, metrics), axis)
+    params, opt_state = dict(state.params), dict(state.opt_state)
+    for name in active:
+        updates, opt_state[name] = optimizers[name].update(gradients[name], opt_state[name], params[name])
+        params[name] = optax.apply_updates(params[name], updates)
+    return TrainState(state.step + 1, state.key, params, opt_state), metrics
+
+
+def make_train_step(devices: list[jax.Device], **options) -> Callable:
+    """`train_step` jitted and pmapped over `devices` as one program: (state, data, order) -> (state, metrics).
+
+    The state is donated. Nothing is replicated by hand: state, data and order are the same on every device.
+    """
+    step = functools.partial(train_step, axis=AXIS, **options)
+    mapped = jax.pmap(
+        step, axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices, donate_argnums=0
+    )
+    indices = jax.device_put(np.arange(len(devices)), NamedSharding(Mesh(devices, (AXIS,)), PartitionSpec(AXIS)))
+    # On a CPU a device is a thread of a pool as large as the number of devices. A second step in flight can take the
+    # thread that the first one's pmean is waiting for, and both wait for ever.
+    wait = len(devices) > 1 and devices[0].platform == "cpu"
+
+    def step_all(state, data, order):
+        result = mapped(state, data, order, indices)
+        return jax.block_until_ready(result) if wait else result
+
+    return step_all
+
+
+def replicate(tree: Any, devices: list[jax.Device]) -> Any:
+    """Puts arrays on every device, once, so that no call of a mapped function moves them again."""
+    return jax.device_put(tree, NamedSharding(Mesh(devices, (AXIS,)), PartitionSpec()))
+
+
+def make_forward(apply: Callable, devices: list[jax.Device], *, chunk: int = 64) -> Callable:
+    """A batched `apply(params, images)` for any number of images, compiled for one shape.
+
+    Args:
+      apply: (params, float images (n, S, S, C)) -> outputs (n, ...).
+      devices: each takes `chunk` images at a time.
+      chunk: images per device and call.
+
+    Returns:
+      forward(params, images) -> outputs as NumPy arrays; images uint8 or float32 (N, S, S, C), on the host. The last
+      batch is padded with zeros whose outputs are dropped.
+    """
+    mapped = jax.pmap(
+        lambda params, images: apply(params, as_float(images)), axis_name=AXIS, in_axes=(None, 0), devices=devices
+    )
+    size = chunk * len(devices)
+
+    def forward(params, images):
+        batches = []
+        for start in range(0, max(len(images), 1), size):
+            batch = images[start : start + size]
+            padded = np.zeros((size, *images.shape[1:]), images.dtype)
+            padded[: len(batch)] = batch
+            outputs = mapped(params, padded.reshape(len(devices), chunk, *images.shape[1:]))
+            batches.append((outputs, len(batch)))
+        flat = [np.asarray(outputs).reshape(size, *outputs.shape[2:])[:count] for outputs, count in batches]
+        return np.concatenate(flat)
+
+    return forward
