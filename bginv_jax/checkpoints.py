@@ -56,10 +56,14 @@ def restore(manager: ocp.CheckpointManager, make_template: Callable[[dict], Any]
       ValueError: if there are checkpoints and none is intact.
     """
     steps = sorted(manager.all_steps(), reverse=True)
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     for step in steps:
         try:
             meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-            template = jax.tree.map(ocp.utils.to_shape_dtype_struct, make_template(meta))
+            # Without a sharding Orbax asks for the devices that wrote the checkpoint, and this machine may have fewer.
+            template = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), make_template(meta)
+            )
             items = ocp.args.Composite(state=ocp.args.StandardRestore(template))
             return manager.restore(step, args=items)["state"], meta
         except Exception as error:  # a damaged file may fail anywhere in Orbax, TensorStore or JSON

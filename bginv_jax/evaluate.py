@@ -16,12 +16,7 @@ from absl import flags
 
 from bginv_jax import backgrounds, command_line, data, images, predictors, report, step
 
-_LOG = logging.getLogger(__name__)
-
-_WORKDIR = flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for more rows or seeds.")
-_OUTPUT = flags.DEFINE_string("output", None, "Where the records and the table go; by default the first --workdir.")
-_SOURCE = flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
-_DIR = flags.DEFINE_string("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+_LOG = logging.getLogger("bginv_jax.evaluate")  # run with -m, __name__ is __main__
 
 
 def score(trained: predictors.Trained, dataset: data.Dataset) -> Iterator[dict]:
@@ -53,22 +48,32 @@ def score(trained: predictors.Trained, dataset: data.Dataset) -> Iterator[dict]:
         }
 
 
-def _evaluate(workdir: str) -> list[dict]:
+def evaluate(workdir: str | Path, *, source: str | None = None, folder: str | None = None) -> list[dict]:
+    """The records of a workdir, on the data set of its training unless `source` or `folder` name another.
+
+    Args:
+      workdir: a folder that `bginv_jax.train` wrote.
+      source: as config.data.source.
+      folder: as config.data.dir.
+
+    Raises:
+      ValueError: if there is no checkpoint, or the data cannot be read or do not fit the network.
+    """
     trained = predictors.load_trained(workdir)
-    source = trained.config.data.copy_and_resolve_references()
-    if _SOURCE.value is not None:
-        source.source = _SOURCE.value
-    if _DIR.value is not None:
-        source.dir = _DIR.value
-    dataset = data.load(source)
-    if _SOURCE.value is None and dataset.describe()["sha256"] != trained.dataset["sha256"]:
+    named = trained.config.data.copy_and_resolve_references()
+    named.update({name: value for name, value in (("source", source), ("dir", folder)) if value is not None})
+    dataset = data.load(named)
+    if source is None and dataset.describe()["sha256"] != trained.dataset["sha256"]:
         _LOG.warning("%s: the images or labels of %s have changed since it was trained", workdir, dataset.name)
     return list(score(trained, dataset))
 
 
 def main() -> None:
-    records = [record for workdir in _WORKDIR.value for record in _evaluate(workdir)]
-    output = Path(_OUTPUT.value or _WORKDIR.value[0]).expanduser()
+    values = flags.FLAGS
+    records = [
+        record for workdir in values.workdir for record in evaluate(workdir, source=values.source, folder=values.dir)
+    ]
+    output = Path(values.output or values.workdir[0]).expanduser()
     output.mkdir(parents=True, exist_ok=True)
     (output / "results.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     (output / "table1.md").write_text(report.markdown(records))
@@ -78,4 +83,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for more rows or seeds.")
+    flags.DEFINE_string("output", None, "Where the records and the table go; by default the first --workdir.")
+    flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
+    flags.DEFINE_string("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     command_line.run(main, required=["workdir"])

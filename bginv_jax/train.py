@@ -14,10 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from bginv_jax import checkpoints, command_line, data, images, methods, predictors, progress, schedule, state, step
 from bginv_jax import config as configs
 
-_LOG = logging.getLogger(__name__)
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment: a Python file with get_config().")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics.jsonl and TensorBoard events.")
+_LOG = logging.getLogger("bginv_jax.train")  # run with -m, __name__ is __main__
 
 
 def _training_data(method, train_state, split, size, phase, devices) -> step.TrainingData:
@@ -80,13 +77,16 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
                     devices, method=method, optimizers=optimizers, active=phase.networks, plan=plan,
                     augmentation=config.augment.to_dict(),
                 )  # fmt: skip
-                order, metrics = None, []
+                order, metrics, compiled = None, [], False
                 while done < phase.stop:
                     if order is None or done % epoch_steps == 0:
                         order = draw_order(train_state.key, done // epoch_steps, count=dataset["train_count"])
                     train_state, latest = train_step(train_state, training, order)
                     metrics.append(latest)
                     done += 1
+                    if not compiled:
+                        compiled = bool(jax.block_until_ready(latest))
+                        report.restart_clock(done)
                     report.advance(phase.name)
                     if done % config.log_every == 0 or done == phase.stop:
                         report.report(done, phase.name, _mean(metrics))
@@ -102,14 +102,16 @@ def _mean(metrics: list[dict]) -> dict[str, float]:
 
 def main() -> None:
     try:
-        config = _CONFIG.value
-        config.method  # a missing or broken file is only noticed here
+        config = flags.FLAGS.config
+        _ = config.method  # a missing or broken file is only noticed here
     except (AttributeError, OSError, SyntaxError) as error:
         raise ValueError(f"--config cannot be read: {error}") from error
-    train(config, _WORKDIR.value)
-    print(f"trained: {_WORKDIR.value}")
+    train(config, flags.FLAGS.workdir)
+    print(f"trained: {flags.FLAGS.workdir}")
 
 
 if __name__ == "__main__":
     __doc__ += "\n" + configs.describe()
+    config_flags.DEFINE_config_file("config", None, "The experiment: a Python file with get_config().")
+    flags.DEFINE_string("workdir", None, "Folder for checkpoints, metrics.jsonl and TensorBoard events.")
     command_line.run(main, required=["config", "workdir"])

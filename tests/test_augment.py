@@ -1,0 +1,66 @@
+"""Augmentation: one key per image, and mask and image move together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bginv_jax.augment import augment
+
+ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "flip": True}
+
+
+def _keys(count, seed=0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def test_nothing_asked_changes_nothing():
+    x = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
+    images, masks = augment(_keys(3), x, x)
+    np.testing.assert_array_equal(images, x)
+    np.testing.assert_array_equal(masks, x)
+
+
+def test_mask_and_image_move_together_and_masks_keep_their_brightness():
+    x = jax.random.uniform(jax.random.key(0), (5, 16, 16, 1))
+    images, masks = augment(_keys(5), x, x, **ALL)
+    np.testing.assert_array_equal(images, masks)
+    assert not np.allclose(images, x, atol=0.1)
+    brighter, same = augment(_keys(5), x, x, **ALL, brightness=0.2)
+    np.testing.assert_array_equal(same, masks)
+    factors = np.asarray(brighter.sum(axis=(1, 2, 3)) / images.sum(axis=(1, 2, 3)))
+    assert factors.std() > 0.03
+    assert brighter.max() <= 1
+
+
+def test_an_image_depends_on_its_own_key_alone():
+    x = jax.random.uniform(jax.random.key(0), (4, 16, 16, 3))
+    keys = _keys(4)
+    together, _ = augment(keys, x, **ALL, brightness=0.2)
+    alone, _ = augment(keys[2:3], x[2:3], **ALL, brightness=0.2)
+    np.testing.assert_allclose(together[2], alone[0], atol=1e-6)
+
+
+def test_shifts_stay_within_their_share_and_use_it():
+    x = jnp.zeros((400, 21, 21, 1)).at[:, 10, 10].set(1.0)
+    moved, _ = augment(_keys(400), x, shift=0.1)
+    row, column = jnp.meshgrid(jnp.arange(21.0), jnp.arange(21.0), indexing="ij")
+    for axis in (row, column):
+        centres = (moved[..., 0] * axis).sum(axis=(1, 2)) / moved[..., 0].sum(axis=(1, 2)) - 10
+        assert 1.9 < jnp.abs(centres).max() <= 2.1 + 1e-4
+        assert abs(centres.mean()) < 0.25
+
+
+def test_flip_mirrors_about_half_of_the_images():
+    x = jnp.zeros((200, 8, 8, 1)).at[:, 3, 1].set(1.0)
+    flipped, _ = augment(_keys(200), x, flip=True)
+    assert 70 < (flipped[:, 3, 6, 0] > 0.99).sum() < 130
+    assert ((flipped[:, 3, 6, 0] > 0.99) | (flipped[:, 3, 1, 0] > 0.99)).all()
+
+
+def test_rotation_keeps_the_centre_and_is_at_most_what_was_asked():
+    x = jnp.zeros((300, 33, 33, 1)).at[:, 16, 28].set(1.0)
+    turned, _ = augment(_keys(300), x, rotation=30.0)
+    row, column = jnp.meshgrid(jnp.arange(33.0) - 16, jnp.arange(33.0) - 16, indexing="ij")
+    weight = turned[..., 0] / turned[..., 0].sum(axis=(1, 2), keepdims=True)
+    angles = jnp.rad2deg(jnp.arctan2((weight * row).sum(axis=(1, 2)), (weight * column).sum(axis=(1, 2))))
+    assert 28 < jnp.abs(angles).max() < 31.5

@@ -1,0 +1,64 @@
+"""Image operations against values worked out by hand and against scikit-image."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import filters, morphology
+
+from bginv_jax import images
+
+
+def test_compose_keeps_the_object_and_paints_the_rest():
+    x, b = jnp.full((1, 1, 3, 1), 0.8), jnp.full((1, 1, 3, 1), 0.2)
+    m = jnp.array([1.0, 0.0, 0.5]).reshape(1, 1, 3, 1)
+    np.testing.assert_allclose(images.compose(x, m, b).ravel(), [0.8, 0.2, 0.5], rtol=1e-6)
+
+
+def test_tile_joins_in_reading_order():
+    tiles = jnp.arange(8.0).reshape(8, 1, 1, 1)
+    joined = images.tile(tiles, 2)
+    np.testing.assert_array_equal(joined[..., 0], [[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
+
+
+def test_area_and_total_variation_by_hand():
+    m = jnp.array([[1.0, 0.0], [0.5, 0.0]]).reshape(1, 2, 2, 1)
+    assert images.area(m) == pytest.approx(1.5 / 4)
+    assert images.total_variation(m) == pytest.approx((0.5 + 0 + 1.0 + 0.5) / 4)
+
+
+def test_as_float_and_pad_to():
+    padded = images.pad_to(np.full((2, 28, 27, 1), 255, np.uint8), 32)
+    assert padded.shape == (2, 32, 32, 1)
+    assert padded.sum() == 2 * 28 * 27 * 255
+    assert (padded[:, 2:30, 2:29] == 255).all()
+    np.testing.assert_allclose(images.as_float(jnp.array([0, 51, 255], jnp.uint8)), [0, 0.2, 1], rtol=1e-6)
+    with pytest.raises(ValueError, match="33x20 pixels do not fit into 32x32"):
+        images.pad_to(np.zeros((1, 33, 20, 1)), 32)
+
+
+def test_dilate_equals_scikit_image_for_each_radius():
+    random = np.random.RandomState(0)
+    m = (random.rand(8, 20, 17, 1) < 0.03).astype(np.float32)
+    radii = np.arange(8) % 4
+    dilated = images.dilate(jnp.array(m), jnp.array(radii), largest=3)
+    for mask, radius, result in zip(m, radii, dilated, strict=True):
+        np.testing.assert_array_equal(result[..., 0], morphology.dilation(mask[..., 0], morphology.disk(radius)))
+
+
+def test_otsu_equals_scikit_image():
+    random = np.random.RandomState(0)
+    m = np.concatenate([random.rand(4, 16, 16, 1), random.beta(0.2, 0.4, (4, 16, 16, 1))]).astype(np.float32)
+    expected = [filters.threshold_otsu(mask) for mask in m]
+    np.testing.assert_allclose(images.otsu_threshold(jnp.array(m)), expected, atol=1.01 / 256)
+    binary = (m > 0.6).astype(np.float32)
+    np.testing.assert_array_equal(images.binarize(jnp.array(binary), "otsu", area=0.2), binary)
+    constant = images.binarize(jnp.full((1, 4, 4, 1), 0.7), "otsu", area=0.2)
+    np.testing.assert_array_equal(constant, 0)
+
+
+def test_binarize_by_threshold_quantile_and_none():
+    m = jnp.arange(10.0).reshape(1, 2, 5, 1) / 10
+    assert images.binarize(m, "threshold", area=0.2).sum() == 4  # 0.6 and above
+    quantile = images.binarize(m, "quantile", area=0.2)
+    np.testing.assert_array_equal(quantile.ravel(), [0] * 8 + [1, 1])
+    assert images.binarize(m, "none", area=0.2) is m

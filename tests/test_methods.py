@@ -1,0 +1,157 @@
+"""The objectives against values worked out by hand, with networks small enough to do so."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from bginv_jax import methods
+from bginv_jax.config import default_config
+from bginv_jax.methods import Batch, BackgroundSource, Network, Task
+
+MASK = ConfigDict({"binarize": "none", "area": 0.2, "area_weight": 3.0, "variation_weight": 0.5, "halo": 0})
+BACKGROUND = ConfigDict({"brightness_weight": 2.0})
+
+# f is a weight times the mean of the image, f_m is one value everywhere, f_b likewise: all scalars.
+F = Network(lambda key: jnp.float32(2), lambda w, x: w * x.mean(axis=(1, 2, 3)))
+F_M = Network(lambda key: jnp.float32(0.5), lambda w, x: jnp.broadcast_to(w, (*x.shape[:3], 1)))
+F_B = BackgroundSource(
+    lambda key: jnp.float32(0.75), lambda key: jnp.ones((2, 2, 1)), lambda w, z: jnp.broadcast_to(w, z.shape)
+)
+SQUARES = Task(lambda outputs, targets: (outputs - targets) ** 2, lambda outputs, targets: outputs > targets)
+KEYS = jax.random.split(jax.random.key(0), 2)
+X = jnp.stack([jnp.full((2, 2, 1), 0.4), jnp.full((2, 2, 1), 0.8)])
+Y = jnp.array([1.0, 2.0])
+HALF = jnp.tile(jnp.array([[1.0, 0.0], [1.0, 0.0]]).reshape(1, 2, 2, 1), (2, 1, 1, 1))
+
+
+def _proposal():
+    method = methods.make_proposal(F, F_M, F_B, SQUARES, mask=MASK, background=BACKGROUND)
+    return method, method.init(jax.random.key(0))
+
+
+def _gradients(method, params, batch, active):
+    return jax.grad(lambda p: method.objective(KEYS, p, batch, active)[0])(params)
+
+
+def test_vanilla_is_the_mean_loss_of_f():
+    method = methods.make_vanilla(F, SQUARES)
+    loss, metrics = method.objective(KEYS, {"f": jnp.float32(2)}, Batch(X, None, Y, 0), ("f",))
+    assert loss == pytest.approx((0.2**2 + 0.4**2) / 2)
+    assert metrics["score"] == 0
+    np.testing.assert_allclose(method.predict({"f": jnp.float32(2)}, X), [0.8, 1.6], rtol=1e-6)
+
+
+def test_classification_loss_and_score():
+    logits, labels = jnp.array([[0.0, jnp.log(3.0)], [2.0, 0.0]]), jnp.array([0, 0])
+    np.testing.assert_allclose(methods.CLASSIFICATION.loss(logits, labels), [np.log(4), np.log1p(np.exp(-2))], rtol=1e-6)
+    assert methods.CLASSIFICATION.score(logits, labels).tolist() == [False, True]
+
+
+def test_mask_phase_by_hand():
+    method, params = _proposal()
+    loss, metrics = method.objective(KEYS, params, Batch(X, None, Y, 0), ("f_m",))
+    masked = ((2 * 0.5 * 0.4 - 1) ** 2 + (2 * 0.5 * 0.8 - 2) ** 2) / 2
+    assert metrics["mask_loss"] == pytest.approx(masked)
+    assert metrics["mask_area"] == 0.5
+    assert metrics["mask_contrast"] == 0
+    assert loss == pytest.approx(masked + 3.0 * (0.5 - 0.2))  # a flat mask has no variation
+    gradients = _gradients(method, params, Batch(X, None, Y, 0), ("f_m",))
+    by_hand = 2 * ((0.4 - 1) * 0.8 + (0.8 - 2) * 1.6) / 2 + 3.0
+    assert gradients["f_m"] == pytest.approx(by_hand)
+    assert gradients["f"] == 0  # the mask learns from f, f does not learn from the mask
+    assert gradients["f_b"] == 0
+
+
+def test_mask_below_its_area_costs_nothing_more():
+    method, params = _proposal()
+    params["f_m"] = jnp.float32(0.1)
+    loss, metrics = method.objective(KEYS, params, Batch(X, None, Y, 0), ("f_m",))
+    assert loss == pytest.approx(float(metrics["mask_loss"]))
+
+
+def test_mask_variation_by_hand():
+    variegated = Network(lambda key: jnp.float32(1), lambda w, x: w * HALF)
+    method = methods.make_proposal(F, variegated, F_B, SQUARES, mask=MASK, background=BACKGROUND)
+    params = method.init(jax.random.key(0))
+    loss, metrics = method.objective(KEYS, params, Batch(X, None, Y, 0), ("f_m",))
+    assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * 0.3 + 0.5 * (2 / 4))
+
+
+def test_adversarial_phase_by_hand():
+    method, params = _proposal()
+    batch = Batch(X, HALF, Y, 1)  # the first image stays plain
+    value, metrics = method.objective(KEYS, params, batch, ("f", "f_b"))
+    composed = (0.8 + 0.75) / 2
+    loss = ((2 * 0.4 - 1) ** 2 + (2 * composed - 2) ** 2) / 2
+    assert metrics["loss"] == pytest.approx(loss)
+    assert value == pytest.approx(loss - 2.0 * 0.25)  # f_b pays for a background brighter than 0.5
+    gradients = _gradients(method, params, batch, ("f", "f_b"))
+    assert gradients["f"] == pytest.approx((2 * (0.8 - 1) * 0.4 + 2 * (2 * composed - 2) * composed) / 2)
+    assert gradients["f_b"] == pytest.approx(2 * (2 * composed - 2) * 2 * 0.5 / 2 - 2.0)
+    assert gradients["f_m"] == 0
+
+
+def test_backgrounds_of_three_channels_may_be_bright():
+    x, m = jnp.tile(X, (1, 1, 1, 3)), HALF
+    source = F_B._replace(draw=lambda key: jnp.ones((2, 2, 3)))
+    method = methods.make_proposal(F, F_M, source, SQUARES, mask=MASK, background=BACKGROUND)
+    value, metrics = method.objective(KEYS, method.init(jax.random.key(0)), Batch(x, m, Y, 0), ("f", "f_b"))
+    assert value == metrics["loss"]
+
+
+def test_joint_step_is_the_sum_and_composites_send_the_mask_no_gradient():
+    method, params = _proposal()
+    batch = Batch(X, None, Y, 0)
+    joint, metrics = method.objective(KEYS, params, batch, ("f", "f_m", "f_b"))
+    mask_alone, _ = method.objective(KEYS, params, batch, ("f_m",))
+    frozen = Batch(X, jnp.full((2, 2, 2, 1), 0.5), Y, 0)
+    adversarial, _ = method.objective(KEYS, params, frozen, ("f", "f_b"))
+    assert joint == pytest.approx(float(mask_alone + adversarial))
+    assert metrics.keys() == {"loss", "score", "mask_loss", "mask_area", "mask_contrast"}
+    both = _gradients(method, params, batch, ("f", "f_m", "f_b"))
+    assert both["f_m"] == _gradients(method, params, batch, ("f_m",))["f_m"]
+    assert both["f"] == _gradients(method, params, frozen, ("f", "f_b"))["f"]
+    assert both["f_b"] == _gradients(method, params, frozen, ("f", "f_b"))["f_b"]
+
+
+def test_halo_grows_each_mask_by_its_own_radius():
+    mask = ConfigDict(MASK.to_dict() | {"halo": 3})
+    shape = (64, 9, 9, 1)
+    point = jnp.zeros(shape).at[:, 4, 4].set(1.0)
+    source = BackgroundSource(lambda key: {}, lambda key: jnp.ones(shape[1:]), lambda params, z: z)
+    seen = Network(lambda key: {}, lambda params, x: (x == 0).sum(axis=(1, 2, 3)).astype(jnp.float32))
+    task = Task(lambda outputs, targets: outputs, lambda outputs, targets: jnp.isin(outputs, targets[0]))
+    method = methods.make_proposal(seen, F_M, source, task, mask=mask, background=BACKGROUND)
+    kept = jnp.tile(jnp.array([1, 5, 13, 29]), (64, 1))  # pixels of disks of radius 0 to 3
+    keys = jax.random.split(jax.random.key(1), 64)
+    _, metrics = method.objective(keys, method.init(keys[0]), Batch(jnp.zeros(shape), point, kept, 0), ("f", "f_b"))
+    assert metrics["score"] == 1
+    assert 10 < metrics["loss"] < 14  # (1 + 5 + 13 + 29) / 4 = 12
+
+
+def test_background_kinds():
+    key = jax.random.key(0)
+    black = methods.background_source("black", (32, 32, 3), 2)
+    assert (black.apply(black.init(key), black.draw(key)) == 0).all()
+    noise = methods.background_source("noise", (32, 32, 3), 2)
+    assert noise.init(key) == {}
+    assert noise.apply({}, noise.draw(key)).mean() == pytest.approx(0.5, abs=0.02)
+    generated = methods.background_source("generated", (32, 32, 1), 2)
+    assert generated.draw(key).shape == (4, 4, 4, 1)
+    tiles = generated.apply(generated.init(key), generated.draw(key)[None])[0].reshape(2, 16, 2, 16)
+    assert jnp.abs(tiles[0, :, 0] - tiles[1, :, 1]).max() > 1e-3  # drawn independently
+    with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):
+        methods.background_source("generated", (32, 32, 1), 3)
+
+
+def test_nonzero_masks_need_no_network():
+    config = default_config()
+    config.mask.kind = "nonzero"
+    method = methods.make_method(config, {"size": 16, "shape": [12, 12, 3], "class_names": ["a", "b"]})
+    x = jnp.zeros((1, 16, 16, 3)).at[0, 3, 4, 2].set(0.1)
+    masks = method.predict_mask({"f_m": {}}, x)
+    assert masks.shape == (1, 16, 16, 1)
+    assert masks.sum() == 1
+    assert masks[0, 3, 4, 0] == 1

@@ -1,0 +1,52 @@
+"""The sizes of the poster's networks, and other image sizes and channels."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from bginv_jax import methods, networks
+from bginv_jax.config import default_config
+
+
+def _count(module, shape):
+    variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables))
+
+
+def test_parameter_counts_are_the_authors():
+    assert _count(networks.Classifier(10), (32, 32, 1)) == 356_234
+    assert _count(networks.MaskGenerator(), (32, 32, 1)) == 572_321
+    assert _count(networks.BackgroundGenerator(2), (4, 4, 1)) == 93_569
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 32, 64, 96])
+def test_outputs_follow_the_images(size, channels):
+    dataset = {"size": size, "shape": [size, size, channels], "class_names": list("abcde")}
+    shape = (size, size, channels)
+    x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    method = methods.make_method(default_config(), dataset)
+    params = jax.eval_shape(method.init, jax.random.key(0))
+    assert jax.eval_shape(method.predict, params, x).shape == (2, 5)
+    assert jax.eval_shape(method.predict_mask, params, x).shape == (2, size, size, 1)
+    source = methods.background_source("generated", shape, 2)
+
+    def backgrounds(key):
+        noise = jax.vmap(source.draw)(jax.random.split(key, 2))
+        return source.apply(source.init(key), noise)
+
+    assert jax.eval_shape(backgrounds, jax.random.key(0)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(28, 28, 32), (32, 32, 32), (12, 10, 16), (64, 64, 64),
+                                                       (96, 96, 96), (100, 80, 112), (8, 8, 16), (129, 3, 160)])  # fmt: skip
+def test_padded_size_can_be_halved(height, width, size):
+    assert networks.padded_size(height, width) == size
+    assert size % 2 ** networks.block_count(size) == 0
+
+
+def test_outputs_lie_in_the_unit_interval():
+    x = 50 * jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    for module, inputs in ((networks.MaskGenerator(), x), (networks.BackgroundGenerator(1), x[:, :4, :4])):
+        outputs = module.apply(module.init(jax.random.key(1), inputs), inputs)
+        assert 0 <= outputs.min() <= outputs.max() <= 1

@@ -1,0 +1,79 @@
+"""The table is drawn from records alone, and looks as it should to the letter."""
+
+import numpy as np
+import pytest
+from skimage import io
+
+from bginv_jax import report
+from bginv_jax.backgrounds import BACKGROUNDS
+
+
+def _records(method, seed, accuracies, dataset="mnist_5k", count=1000):
+    return [
+        {"dataset": dataset, "method": method, "seed": seed, "background": name, "correct": round(10 * accuracy),
+         "count": count, "accuracy": accuracy}
+        for name, accuracy in zip(BACKGROUNDS, accuracies, strict=True)
+    ]  # fmt: skip
+
+
+VANILLA = _records("vanilla", 0, (98.1, 40.0, 25.5, 60.2, 33.3, 20.1, 10.0))
+PROPOSAL = _records("proposal", 0, (98.5,) * 7)
+
+TEXT = """\
+Accuracy (%)                                 None  Stripes  Board  Border  Circles  Clock  Random
+Vanilla CNN, mnist_5k (1000 images, 1 seed)  98.1     40.0   25.5    60.2     33.3   20.1    10.0
+Vanilla CNN, poster                          97.3     38.0   24.3    61.4     32.9   19.7    11.2
+Proposal, mnist_5k (1000 images, 1 seed)     98.5     98.5   98.5    98.5     98.5   98.5    98.5
+Proposal, poster                             94.9     92.3   76.8    93.1     93.7   70.8    86.2"""
+
+MARKDOWN = """\
+| Accuracy (%) | None | Stripes | Board | Border | Circles | Clock | Random |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| Proposal, mnist_5k (1000 images, 2 seeds) | 98.0±0.7 | 97.0±1.4 | 95.0±0.0 | 95.0±0.0 | 95.0±0.0 | 95.0±0.0 | 95.0±0.0 |
+| Proposal, poster | 94.9 | 92.3 | 76.8 | 93.1 | 93.7 | 70.8 | 86.2 |
+"""
+
+
+def test_text_to_the_letter_whatever_the_order_of_the_records():
+    assert report.text(VANILLA + PROPOSAL) == TEXT
+    assert report.text((PROPOSAL + VANILLA)[::-1]) == TEXT
+
+
+def test_markdown_of_two_seeds_to_the_letter():
+    records = _records("proposal", 0, (97.5, 96.0, *(95.0,) * 5)) + _records("proposal", 1, (98.5, 98.0, *(95.0,) * 5))
+    assert report.markdown(records) == MARKDOWN
+    row = report.rows(records)[0]
+    assert row.means[:2] == (98.0, 97.0)
+    assert row.deviations[0] == pytest.approx(np.sqrt(0.5))
+
+
+def test_data_sets_stand_apart():
+    rows = report.rows(PROPOSAL + _records("vanilla", 3, (90.0,) * 7, dataset="tfds:fashion_mnist", count=10_000) + VANILLA)
+    assert [(row.dataset, row.method, row.count) for row in rows] == [
+        ("mnist_5k", "vanilla", 1000), ("mnist_5k", "proposal", 1000), ("tfds:fashion_mnist", "vanilla", 10_000),
+    ]  # fmt: skip
+
+
+def test_missing_and_doubled_records_are_refused():
+    with pytest.raises(ValueError, match="no records of mnist_5k, vanilla, seed 0 on clock, random"):
+        report.text(VANILLA[:5])
+    with pytest.raises(ValueError, match="two records of mnist_5k, vanilla, seed 0"):
+        report.text(VANILLA + VANILLA[:1])
+
+
+def test_picture_shows_the_seven_backgrounds(tmp_path):
+    report.picture(VANILLA + PROPOSAL, tmp_path / "table1.png")
+    picture = io.imread(tmp_path / "table1.png")[..., :3].mean(axis=-1) / 255
+    height, width = picture.shape
+    strip = picture[: int(0.4 * height), int(0.36 * width) :]
+    means = [part.mean() for part in np.array_split(strip, 7, axis=1)]
+    assert means[0] < min(means[1:])  # the plain digit is the darkest
+    assert picture[int(0.6 * height) :].min() < 0.2  # and there is text below
+
+
+def test_the_drawn_digit_leaves_room_for_a_background():
+    digit = report.draw_digit()
+    assert digit.shape == (32, 32)
+    assert digit.dtype == np.float32
+    assert digit.max() == 1
+    assert 0.05 < digit.mean() < 0.15

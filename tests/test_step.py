@@ -1,0 +1,169 @@
+"""One step: directions of the three updates, frozen networks, devices, the drawing of batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bginv_jax import data, images, methods, state, step
+from bginv_jax.schedule import make_phases
+
+
+@pytest.fixture
+def parts(tiny_config):
+    """(config, method, optimizers, initial state, training data with the true masks) of the tiny set."""
+    dataset = data.load(tiny_config.data)
+    method = methods.make_method(tiny_config, dataset.describe())
+    optimizers = state.make_optimizers(tiny_config)
+    padded = images.pad_to(dataset.train.images, dataset.size)
+    training = step.TrainingData(padded, (255 * (padded > 0)).astype(np.uint8), dataset.train.targets)
+    return tiny_config, method, optimizers, state.init_state(0, method.init, optimizers), training
+
+
+def _take_step(parts, active, plan, train_state=None, devices=None):
+    config, method, optimizers, initial, training = parts
+    if "f_m" in active:
+        training = training._replace(masks=None)
+    options = {
+        "method": method, "optimizers": optimizers, "active": active, "plan": plan,
+        "augmentation": config.augment.to_dict(),
+    }  # fmt: skip
+    train_state = initial if train_state is None else train_state
+    order = step.draw_order(train_state.key, 0, len(training.images))
+    training = jax.tree.map(jnp.asarray, training)
+    if devices is None:
+        return jax.jit(lambda *arguments: step.train_step(*arguments, **options))(train_state, training, order, 0)
+    copy = jax.tree.map(jnp.copy, train_state)
+    replicated = [step.replicate(tree, devices) for tree in (copy, training, order)]
+    return step.make_train_step(devices, **options)(*replicated)
+
+
+WHOLE = step.BatchPlan(16, 8, 1, 1)
+
+
+def _objective(parts, params):
+    """The saddle-point scalar of the first batch, without augmentation."""
+    _, method, _, initial, training = parts
+    masks = images.as_float(jnp.asarray(training.masks[:16]))
+    batch = methods.Batch(images.as_float(jnp.asarray(training.images[:16])), masks, training.targets[:16], 0)
+    keys = jax.random.split(initial.key, 16)
+    return float(jax.jit(lambda p: method.objective(keys, p, batch, ("f", "f_b"))[0])(params))
+
+
+def test_f_descends_and_f_b_ascends(parts):
+    after, _ = _take_step(parts, ("f", "f_b"), WHOLE)
+    before = parts[3].params
+    start = _objective(parts, before)
+    assert _objective(parts, {**before, "f": after.params["f"]}) < start - 1e-3
+    assert _objective(parts, {**before, "f_b": after.params["f_b"]}) > start + 1e-4
+
+
+def test_the_sign_of_f_b_is_changed_at_the_end_of_its_optimiser(tiny_config):
+    optimizers = state.make_optimizers(tiny_config)
+    for name, sign in (("f", -1), ("f_m", -1), ("f_b", 1)):
+        updates, _ = optimizers[name].update(jnp.float32(7), optimizers[name].init(jnp.float32(0)))
+        assert updates == pytest.approx(sign * 1e-3, rel=1e-4)  # Adam's first step is its rate
+
+
+def test_f_m_descends(parts):
+    _, method, _, initial, training = parts
+    after, _ = _take_step(parts, ("f_m",), WHOLE)
+    batch = methods.Batch(images.as_float(jnp.asarray(training.images)), None, training.targets, 0)
+    keys = jax.random.split(initial.key, len(training.images))
+    values = [
+        float(method.objective(keys, params, batch, ("f_m",))[0])
+        for params in (initial.params, {**initial.params, "f_m": after.params["f_m"]})
+    ]
+    assert values[1] < values[0] - 1e-4
+
+
+@pytest.mark.parametrize("active", [("f",), ("f_m",), ("f", "f_b"), ("f", "f_m", "f_b")])
+def test_only_the_active_networks_change(parts, active):
+    before = parts[3]
+    after, metrics = _take_step(parts, active, WHOLE)
+    assert after.step == 1
+    assert all(np.isfinite(float(value)) for value in metrics.values())
+    for name in ("f", "f_m", "f_b"):
+        for group in ("params", "opt_state"):
+            pairs = zip(
+                jax.tree.leaves(getattr(before, group)[name]), jax.tree.leaves(getattr(after, group)[name]), strict=True
+            )
+            same = [np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in pairs]
+            assert (not all(same)) if name in active else all(same), (name, group)
+
+
+@pytest.mark.parametrize(("active", "plan"), [
+    (("f", "f_b"), step.BatchPlan(16, 8, 8, 1)),
+    (("f", "f_m", "f_b"), step.BatchPlan(16, 8, 8, 1)),
+    (("f", "f_m", "f_b"), step.BatchPlan(16, 8, 2, 2)),
+])  # fmt: skip
+def test_one_device_equals_eight_and_slices_change_nothing(parts, active, plan):
+    devices = jax.local_devices()
+    assert len(devices) == 8
+    whole, metrics = _take_step(parts, active, WHOLE)
+    split, split_metrics = _take_step(parts, active, plan, devices=devices[: plan.devices])
+    for name, value in metrics.items():
+        assert split_metrics[name] == pytest.approx(float(value), rel=1e-4, abs=1e-6), name
+    # Adam's first step is nearly the sign of the gradient, so gradients are compared, in its moments.
+    for name in active:
+        for a, b in zip(*(jax.tree.leaves(s.opt_state[name])[1:] for s in (whole, split)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * float(jnp.abs(a).max()) + 1e-12)
+
+
+def test_the_state_is_donated(parts):
+    _, method, optimizers, initial, training = parts
+    devices = jax.local_devices()[:1]
+    mapped = step.make_train_step(
+        devices, method=method, optimizers=optimizers, active=("f",), plan=WHOLE, augmentation={}
+    )
+    placed = step.replicate(jax.tree.map(jnp.copy, initial), devices)
+    order = step.draw_order(initial.key, 0, len(training.images))
+    mapped(placed, step.replicate(training, devices), step.replicate(order, devices))
+    assert placed.params["f"]["Dense_0"]["kernel"].is_deleted()
+
+
+def test_an_epoch_visits_every_image_once_and_epochs_differ():
+    key = jax.random.key(3)
+    orders = [step.draw_order(key, epoch, 50) for epoch in range(2)]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(50))
+    assert (orders[0] != orders[1]).any()
+
+
+def test_positions_cover_the_batch_with_equal_shares():
+    plan = step.BatchPlan(24, 8, 2, 2)
+    parts = [plan.positions(device, part) for device in range(2) for part in range(2)]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(24))
+    for part in parts:
+        assert (part[: plan.plain_per_part] < 8).all()
+        assert (part[plan.plain_per_part :] >= 8).all()
+
+
+@pytest.mark.parametrize(("batch_size", "share", "plain", "devices", "slices"), [
+    (64, 0.25, 16, 8, 1), (64, 0.0, 0, 8, 1), (256, 0.25, 64, 8, 2), (10, 0.25, 2, 2, 1), (7, 0.25, 2, 1, 1),
+    (1, 1.0, 1, 1, 1),
+])  # fmt: skip
+def test_a_batch_is_planned_over_the_devices_that_share_it_evenly(batch_size, share, plain, devices, slices):
+    assert step.plan_batch(batch_size, share) == step.BatchPlan(batch_size, plain, devices, slices)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 40])
+def test_forward_gives_one_output_per_image_in_order(count):
+    forward = step.make_forward(lambda p, x: p * x.sum(axis=(1, 2, 3)), jax.local_devices()[:2], chunk=8)
+    x = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1) * np.ones((1, 2, 2, 1), np.float32)
+    np.testing.assert_allclose(forward(jnp.float32(0.5), x), 2 * np.arange(count), rtol=1e-6)
+
+
+def test_train_step_needs_no_axis_and_someone_elses_network(parts):
+    """A library user's own network and loss: a regression on the mean of the image."""
+    f = methods.Network(lambda key: jnp.zeros(()), lambda w, x: w * x.mean(axis=(1, 2, 3)))
+    task = methods.Task(lambda outputs, targets: (outputs - targets) ** 2, lambda outputs, targets: -outputs)
+    method = methods.make_vanilla(f, task)
+    config = parts[0]
+    config.method, config.schedule = "vanilla", ("f:1",)
+    optimizers = state.make_optimizers(config)
+    assert make_phases(config.schedule, config.steps)[0].networks == ("f",)
+    initial = state.init_state(0, method.init, optimizers)
+    after, metrics = _take_step((config, method, optimizers, initial, parts[4]), ("f",), WHOLE)
+    assert after.params["f"] == pytest.approx(1e-3, rel=1e-3)
+    assert metrics["loss"] > 0

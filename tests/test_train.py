@@ -1,0 +1,213 @@
+"""End to end on the tiny set: training, resuming, evaluating, predicting, and the command lines."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bginv_jax
+from bginv_jax import checkpoints, data, evaluate, predictors, train
+from tests.test_checkpoints import _same_bits
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def shared_run(tmp_path_factory, request):
+    """One finished run of the tiny proposal that several tests read."""
+    return {}
+
+
+@pytest.fixture
+def finished(shared_run, tiny_config, tmp_path_factory):
+    if not shared_run:
+        workdir = tmp_path_factory.mktemp("finished")
+        shared_run.update(workdir=workdir, state=train.train(tiny_config, workdir), config=tiny_config.copy_and_resolve_references())
+    return shared_run
+
+
+def test_a_run_takes_every_step_and_reports_every_phase(finished):
+    assert finished["state"].step == 9
+    lines = [json.loads(line) for line in (finished["workdir"] / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["phase"]) for line in lines] == [
+        (2, "f"), (3, "f"), (4, "f_m"), (6, "f_m"), (8, "f+f_b"), (9, "f+f_b"),
+    ]  # fmt: skip
+    assert sorted(path.name for path in (finished["workdir"] / "checkpoints").iterdir()) == ["8", "9"]
+
+
+class _Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_a_killed_run_continues_bit_for_bit(finished, tmp_path, monkeypatch, stop):
+    """The process dies after step `stop`: in phase 1 before any checkpoint, in phase 2, in phase 3."""
+    config = finished["config"]
+    save = checkpoints.save
+
+    def save_and_die(manager, train_state, *rest):
+        if train_state.step > stop:
+            raise _Killed
+        save(manager, train_state, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(checkpoints, "save", save_and_die)
+        train.train(config, tmp_path)
+    kept = stop // 2 * 2
+    with checkpoints.open_manager(tmp_path) as manager:
+        assert manager.latest_step() == (kept or None)
+    resumed = train.train(config, tmp_path)
+    assert _same_bits(resumed, finished["state"])
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 9
+
+
+def test_a_finished_run_trains_no_further(finished):
+    again = train.train(finished["config"], finished["workdir"])
+    assert _same_bits(again, finished["state"])
+
+
+def test_another_config_on_the_same_workdir_is_refused(finished):
+    config = finished["config"].copy_and_resolve_references()
+    config.seed = 1
+    with pytest.raises(ValueError, match=r"config.seed is 1, but the run in this workdir was started with 0"):
+        train.train(config, finished["workdir"])
+
+
+def test_a_batch_larger_than_the_data_is_refused(tiny_config, tmp_path):
+    tiny_config.batch_size = 64
+    with pytest.raises(ValueError, match="config.batch_size is 64; allowed: up to 48 images"):
+        train.train(tiny_config, tmp_path)
+
+
+def test_evaluation_scores_every_image_once_on_each_background(finished):
+    trained = predictors.load_trained(finished["workdir"])
+    dataset = data.load(trained.config.data)
+    records = list(evaluate.score(trained, dataset))
+    assert [record["background"] for record in records] == [
+        "none", "stripes", "board", "border", "circles", "clock", "random",
+    ]  # fmt: skip
+    labels = dataset.test.targets
+    logits = bginv_jax.load_predictor(finished["workdir"])(dataset.test.images)
+    assert records[0] == {
+        "dataset": dataset.name, "method": "proposal", "seed": 0, "background": "none",
+        "correct": int((logits.argmax(axis=1) == labels).sum()), "count": 21,
+        "accuracy": pytest.approx(100 * (logits.argmax(axis=1) == labels).mean()),
+    }  # fmt: skip
+    assert all(record["count"] == 21 for record in records)
+
+
+def test_predictors_take_any_number_and_both_types(finished):
+    predict = bginv_jax.load_predictor(finished["workdir"])
+    images = data.load(finished["config"].data).test.images
+    logits = predict(images)
+    assert logits.shape == (21, 3)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(predict(images / np.float64(255)), logits, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(predict(images[:1]), logits[:1])
+    np.testing.assert_array_equal(predict(np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))), logits)
+    assert predict(images[:0]).shape == (0, 3)
+    masks = bginv_jax.load_mask_generator(finished["workdir"])(images)
+    assert masks.shape == (21, 12, 12, 1)
+    assert 0 <= masks.min() < masks.max() <= 1
+    for wrong, message in (
+        (images[..., 0], r"images are \(21, 12, 12\); expected \(N, 12, 12, 1\)"),
+        (images.astype(np.int32), "images are int32; expected uint8, or floats"),
+        (images.astype(np.float32), r"images from 0.0 to 255.0; expected uint8, or floats in \[0, 1\]"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict(wrong)
+
+
+def test_vanilla_has_no_masks_and_a_missing_workdir_is_named(tiny_config, tmp_path):
+    tiny_config.method, tiny_config.schedule, tiny_config.steps = "vanilla", ("f:1",), 2
+    train.train(tiny_config, tmp_path / "vanilla")
+    with pytest.raises(ValueError, match="was trained with method vanilla, which has no masks"):
+        bginv_jax.load_mask_generator(tmp_path / "vanilla")
+    with pytest.raises(ValueError, match="nowhere holds no checkpoint; expected a folder that bginv_jax.train wrote"):
+        bginv_jax.load_predictor(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("method", ["noise", "nonzero", "joint"])
+def test_the_other_switches_train(tiny_config, tmp_path, method):
+    if method == "noise":
+        tiny_config.background.kind = "noise"
+    if method == "nonzero":
+        tiny_config.mask.kind, tiny_config.schedule = "nonzero", ("f:1", "f+f_b:1")
+        tiny_config.mask.binarize = "none"
+    if method == "joint":
+        tiny_config.schedule, tiny_config.mask.binarize = ("f:1", "f+f_m:1", "f+f_m+f_b:1"), "otsu"
+    tiny_config.steps = 3
+    final = train.train(tiny_config, tmp_path)
+    assert final.step == 3
+    assert all(bool(jax.numpy.isfinite(leaf).all()) for leaf in jax.tree.leaves(final.params))
+
+
+def _run(module, *flags, **options):
+    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", f"bginv_jax.{module}", *flags]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, **options)
+
+
+CONFIG = "--config=experiments/mnist_5k_proposal.py"
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    ((CONFIG, "--config.batchsize=3"), 'Did you mean "batch_size" instead of "batchsize"'),
+    ((CONFIG, "--config.batch_size=many"), "flag --config.batch_size=many: invalid literal"),
+    ((CONFIG, "--config.mask.binarize=half"), "error: config.mask.binarize is 'half'; allowed: one of otsu"),
+    ((CONFIG, "--config.data.source=idx:/nowhere"), "/nowhere/train-images-idx3-ubyte is missing"),
+    (("--config=experiments/nothing.py",), "error: --config cannot be read"),
+    ((CONFIG, "steps=3"), "unexpected argument 'steps=3'; flags are written --name=value"),
+])  # fmt: skip
+def test_wrong_flags_end_in_one_line(tmp_path, flags, message):
+    result = _run("train", *flags, f"--workdir={tmp_path}")
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_lists_every_field():
+    for module, words in (("train", ("--config", "--workdir", "mask.area_weight", "allowed")), ("evaluate", ("--workdir",))):
+        result = _run(module, "--help")
+        assert all(word in result.stdout for word in words), result.stdout
+
+
+def test_a_killed_process_continues_and_the_table_is_written(finished, tmp_path):
+    """The real thing: SIGKILL while it trains, the same command again, then evaluate."""
+    folder = finished["config"].data.source
+    flags = [
+        CONFIG, f"--config.data.source={folder}", "--config.batch_size=16", "--config.steps=40",
+        "--config.checkpoint_every=2", "--config.log_every=1", f"--workdir={tmp_path / 'run'}",
+    ]  # fmt: skip
+    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bginv_jax.train", *flags], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "checkpoints" / "4").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    result = _run("train", *flags)
+    assert result.returncode == 0, result.stderr
+    assert "continuing after step" in result.stderr
+    assert "step 40/40" in result.stderr
+    result = _run("evaluate", f"--workdir={tmp_path / 'run'}")
+    assert result.returncode == 0, result.stderr
+    assert "Proposal, poster" in result.stdout
+    records = [json.loads(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
+    assert len(records) == 7
+    assert all(record["count"] == 21 for record in records)
+    assert (tmp_path / "run" / "table1.md").read_text().startswith("| Accuracy (%) | None |")
+    assert (tmp_path / "run" / "table1.png").stat().st_size > 10_000
