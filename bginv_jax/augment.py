@@ -53,9 +53,7 @@ def augment(
     pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - centre
 
     def one(key, layers):
-        matrix, offset = _inverse_affine(
-            key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip
-        )
+        matrix, offset = _inverse_affine(key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip)
         source = matrix @ pixels + offset[:, None] + centre
         take = jax.vmap(lambda plane: map_coordinates(plane, list(source), order=1), in_axes=2, out_axes=1)
         return take(layers).reshape(layers.shape)

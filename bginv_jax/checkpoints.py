@@ -19,21 +19,23 @@ from bginv_jax.state import TrainState
 
 _LOG = logging.getLogger(__name__)
 
-# Fields that may change between the start of a run and its continuation: they say what is written, not what is computed.
+# Fields that may change when a run is continued: they say what is read and written, not what is computed.
 _FREE = ("log_every", "checkpoint_every", "checkpoints_kept", "data.dir")
 
+
+Manager = ocp.CheckpointManager
 
 _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
-def open_manager(workdir: str | Path, *, kept: int | None = None) -> ocp.CheckpointManager:
+def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
     """The manager of a workdir's checkpoints; `kept` is how many of the newest stay."""
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
     path = Path(workdir).expanduser().resolve() / "checkpoints"
     return ocp.CheckpointManager(path, options=options, item_names=("state", "meta"))
 
 
-def save(manager: ocp.CheckpointManager, train_state: TrainState, config: ConfigDict, dataset: dict) -> None:
+def save(manager: Manager, train_state: TrainState, config: ConfigDict, dataset: dict) -> None:
     """Starts writing a checkpoint; training may go on, and the manager's close waits for it."""
     meta = {"config": config.to_dict(), "dataset": dataset}
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
@@ -45,7 +47,7 @@ def save(manager: ocp.CheckpointManager, train_state: TrainState, config: Config
     manager.save(step, args=items)
 
 
-def restore(manager: ocp.CheckpointManager, make_template: Callable[[dict], Any]) -> tuple[Any, dict] | None:
+def restore(manager: Manager, make_template: Callable[[dict], Any]) -> tuple[Any, dict] | None:
     """The newest checkpoint that can be read, as (state, meta), or None where there is none at all.
 
     Args:

@@ -1,7 +1,9 @@
 """What the command lines share: flags, errors of one line, and the host's processors as devices."""
 
+import difflib
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -9,20 +11,35 @@ import jax
 from absl import app, flags
 from absl import logging as absl_logging
 
+from bginv_jax import config as configs
+
 _MOST_CPU_DEVICES = 8
 
 
-def _fail(error: Exception) -> None:
-    print(f"error: {error}", file=sys.stderr)
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what config_flags raises for a wrong field
-        words = str(error).strip("'\"").replace("\\n", " ").replace("\\'", "'").replace("\n", " ")
-        return _fail(ValueError(f"wrong --config field: {words} (--help lists them)"))
+        return flags.FLAGS(argv)
+    except Exception as error:  # absl has its own errors for flags; config_flags adds whatever the field's type raises
+        return _fail(_explain(argv, error))
+
+
+def _explain(argv: list[str], error: Exception) -> str:
+    """Says which config field is wrong and what is allowed, where the error is about one."""
+    for argument in argv[1:]:
+        field = re.match(r"--?config\.([\w.]+)", argument)
+        if field and field[1] not in configs.FIELDS:
+            close = difflib.get_close_matches(field[1], configs.FIELDS, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            return f"config.{field[1]} is unknown; {hint}--help lists the fields"
+    value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error))
+    if value:
+        return f"config.{value[1]} is {value[2]!r}; allowed: {configs.FIELDS[value[1]].allowed}"
+    return f"{error} (--help lists the flags)"
 
 
 def _use_all_processors() -> None:
@@ -48,13 +65,13 @@ def run(main: Callable[[], None], *, required: list[str]) -> None:
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
-            _fail(ValueError(f"unexpected argument {argv[1]!r}; flags are written --name=value"))
+            _fail(f"unexpected argument {argv[1]!r}; flags are written --name=value")
         _show_log()
         _use_all_processors()
         try:
             main()
         except ValueError as error:
-            _fail(error)
+            _fail(str(error))
         except KeyboardInterrupt:
             print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
             sys.exit(130)

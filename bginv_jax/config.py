@@ -25,7 +25,7 @@ def _one_of(default: str, meaning: str, choices) -> Field:
 
 def _number(default: float, meaning: str, low: float, high: float = float("inf")) -> Field:
     kind = "an integer" if isinstance(default, int) else "a number"
-    limits = f"of at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+    limits = f"of at least {low}" if high == float("inf") else f"from {low} to {high}"
     return Field(default, meaning, f"{kind} {limits}", lambda value: low <= value <= high)
 
 
@@ -43,26 +43,26 @@ FIELDS: dict[str, Field] = {
     "method": _one_of("proposal", "what is trained: a row of Table 1", methods.METHODS),
     "seed": _number(0, "all randomness follows from it", 0, 2**31 - 1),
     "batch_size": _number(64, "images per step, over all devices", 1),
-    "steps": _number(2750, "steps of training, over all phases", 1),
+    "steps": _number(4000, "steps of training, over all phases", 1),
     "schedule": Field(
-        ("f:500", "f_m:250", "f+f_b:2000"),
+        ("f:600", "f_m:200", "f+f_b:3200"),
         "the phases in order, NETWORKS:SHARE of the steps; the networks of a phase train in one step",
-        "a tuple of strings such as 'f:500', 'f_m:250', 'f+f_b:2000', of f, f_m and f_b, with positive shares",
+        "a tuple of strings such as 'f:600', 'f_m:200', 'f+f_b:3200', of f, f_m and f_b, with positive shares",
         schedule.is_schedule,
     ),
     "rate.f": _number(1e-3, "Adam's learning rate for f", 0.0, 1.0),
     "rate.f_m": _number(1e-3, "Adam's learning rate for f_m", 0.0, 1.0),
     "rate.f_b": _number(1e-3, "Adam's learning rate for f_b", 0.0, 1.0),
-    "rate.decay": _one_of("constant", "how each rate falls while its network trains", schedule.DECAYS),
+    "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
     "data.source": _text("mnist_5k", f"the data set: {_SOURCES}", _SOURCES, lambda v: v == "mnist_5k" or ":" in v),
     "data.dir": _text("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
     "data.train_split": _text("train", "tfds split to train on", "a split of the data set"),
     "data.test_split": _text("test", "tfds split to test on", "a split of the data set"),
     "data.image_size": _number(0, "tfds images are resized to this side, pixels; 0 keeps theirs", 0, 1024),
-    "augment.rotation": _number(0.0, "largest rotation, degrees", 0.0, 180.0),
-    "augment.shift": _number(0.0, "largest shift along each axis, share of the side", 0.0, 1.0),
+    "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
+    "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),
     "augment.shear": _number(0.0, "largest shear, degrees", 0.0, 60.0),
-    "augment.zoom": _number(0.0, "largest enlargement, and reduction, share of the side", 0.0, 1.0),
+    "augment.zoom": _number(0.1, "largest enlargement, and reduction, share of the side", 0.0, 1.0),
     "augment.flip": _switch(False, "mirror half of the images left to right"),
     "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
     "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", methods.MASKS),
@@ -142,9 +142,11 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
-    if "f_b" in used and config.background.kind == "generated" and round(
-        config.background.plain_share * config.batch_size
-    ) == config.batch_size:
+    if (
+        "f_b" in used
+        and config.background.kind == "generated"
+        and round(config.background.plain_share * config.batch_size) == config.batch_size
+    ):
         raise _complaint("background.plain_share", config.background.plain_share, "some of the batch is composed")
 
 

@@ -166,7 +166,7 @@ def _load_idx(folder: Path) -> Dataset:
         if not len(images):
             raise ValueError(f"{image_path}: no images; expected at least one")
         splits[split] = (images[..., None] if images.ndim == 3 else images, labels)
-    return _make_dataset(f"idx:{folder}", splits)
+    return _make_dataset(f"idx:{folder.resolve().name}", splits)
 
 
 def _load_tfds(config, name: str) -> Dataset:

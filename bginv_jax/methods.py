@@ -54,10 +54,15 @@ class BackgroundSource(NamedTuple):
 
 
 class Task(NamedTuple):
-    """loss(outputs, targets) -> (N,) is minimised; score(outputs, targets) -> (N,) is what the tables count."""
+    """loss(outputs, targets) -> (N,) is minimised; score(outputs, targets) -> (N,) is what logs and tables show."""
 
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     score: Callable[[jax.Array, jax.Array], jax.Array]
+    score_name: str = "accuracy"
+
+    def measure(self, outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+        """Both as means over the batch, by name."""
+        return {"loss": self.loss(outputs, targets).mean(), self.score_name: self.score(outputs, targets).mean()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +92,9 @@ CLASSIFICATION = Task(
 
 def flax_network(module: nn.Module, shape: tuple[int, ...]) -> Network:
     """A Flax module as a Network, for inputs of `shape` (without the batch axis)."""
-    return Network(lambda key: module.init(key, jnp.zeros((1, *shape)))["params"], lambda p, x: module.apply({"params": p}, x))
+    return Network(
+        lambda key: module.init(key, jnp.zeros((1, *shape)))["params"], lambda p, x: module.apply({"params": p}, x)
+    )
 
 
 def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
@@ -120,9 +127,8 @@ def make_vanilla(f: Network, task: Task) -> Method:
     """f alone, on plain images."""
 
     def objective(keys, params, batch, active):
-        outputs = f.apply(params["f"], batch.images)
-        loss = task.loss(outputs, batch.targets).mean()
-        return loss, {"loss": loss, "score": task.score(outputs, batch.targets).mean()}
+        measures = task.measure(f.apply(params["f"], batch.images), batch.targets)
+        return measures["loss"], measures
 
     return Method(lambda key: {"f": f.init(key)}, objective, lambda params, x: f.apply(params["f"], x), task)
 
@@ -168,10 +174,9 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
             x = jnp.concatenate([x[:plain], composed])
             total -= brightness
         if "f" in active or "f_b" in active:
-            outputs = f.apply(params["f"], x)
-            loss = task.loss(outputs, batch.targets).mean()
-            metrics |= {"loss": loss, "score": task.score(outputs, batch.targets).mean()}
-            total += loss
+            measures = task.measure(f.apply(params["f"], x), batch.targets)
+            metrics |= measures
+            total += measures["loss"]
         return total, metrics
 
     def init(key):

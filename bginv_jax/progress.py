@@ -6,8 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import tensorboardX
 import tqdm
+from ml_collections import ConfigDict
+
+from bginv_jax import schedule
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,6 +38,13 @@ def mask_collapse(metrics: dict[str, float]) -> str | None:
     return None
 
 
+def warn_of_collapse(step: int, metrics: dict[str, float]) -> None:
+    """Logs a warning if the masks that the metrics describe have collapsed."""
+    collapse = mask_collapse(metrics)
+    if collapse:
+        _LOG.warning("step %d: mask collapsed: %s", step, collapse)
+
+
 def _keep_until(path: Path, step: int) -> None:
     """Drops the lines of metrics.jsonl that a resumed run will write again."""
     if path.exists():
@@ -47,19 +59,23 @@ def _keep_until(path: Path, step: int) -> None:
 
 
 class Progress:
-    """Reports a run of `steps` steps that continues after `step`; use as a context manager."""
+    """Reports a run that continues after `step`, every config.log_every steps and at the end of each phase.
 
-    def __init__(self, workdir: Path, *, step: int, steps: int, batch_size: int):
-        self._batch_size = batch_size
+    A context manager. Metrics are means over the steps since the last report.
+    """
+
+    def __init__(self, workdir: Path, config: ConfigDict, *, step: int):
+        self._config = config
         metrics_path = workdir / "metrics.jsonl"
         _keep_until(metrics_path, step)
         self._lines = metrics_path.open("a")
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
         self._bar = tqdm.tqdm(
-            initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
+            initial=step, total=config.steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
-        self._steps = steps
-        self._last = (step, time.perf_counter())
+        self._phase: schedule.Phase | None = None
+        self._metrics: list[dict[str, jax.Array]] = []
+        self._timed_from = (step, time.perf_counter())
 
     def __enter__(self):
         return self
@@ -69,37 +85,42 @@ class Progress:
         self._events.close()
         self._bar.close()
 
-    def restart_clock(self, step: int) -> None:
-        """Leaves what was done since the last report, such as compiling, out of the next rate."""
-        self._last = (step, time.perf_counter())
-
-    def advance(self, phase: str) -> None:
-        """One step was dispatched."""
-        self._bar.set_description(f"phase {phase}", refresh=False)
+    def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array]) -> None:
+        """Takes the metrics of the step that was just dispatched; `step` counts it."""
+        self._metrics.append(metrics)
+        if phase != self._phase:  # its first step compiled, which says nothing of the speed
+            jax.block_until_ready(metrics)
+            self._phase = phase
+            self._timed_from = (step, time.perf_counter())
+            self._bar.set_description(f"phase {phase.name}", refresh=False)
         self._bar.update()
+        if step % self._config.log_every == 0 or step == phase.stop:
+            entries, self._metrics = jax.device_get(self._metrics), []
+            names = sorted(entries[0], key=lambda name: (name != "loss", name))
+            means = {name: float(np.mean([entry[name] for entry in entries])) for name in names}
+            self._report(step, phase.name, means)
 
-    def report(self, step: int, phase: str, metrics: dict[str, float]) -> None:
-        """Writes one interval's mean metrics everywhere."""
-        before, since = self._last
+    def _rate(self, step: int) -> float:
+        """Images per second since the last report."""
+        before, since = self._timed_from
         now = time.perf_counter()
-        rate = (step - before) * self._batch_size / max(now - since, 1e-9) if step > before else 0.0
-        self._last = (step, now)
+        self._timed_from = (step, now)
+        return (step - before) * self._config.batch_size / (now - since)
+
+    def _report(self, step: int, phase: str, metrics: dict[str, float]) -> None:
+        rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
         self._lines.write(json.dumps(record) + "\n")
         self._lines.flush()
-        for name, value in metrics.items():
+        for name, value in (metrics | {"images_per_second": rate}).items():
             self._events.add_scalar(name, value, step)
-        self._events.add_scalar("images_per_second", rate, step)
         self._events.flush()
         shown = {name: f"{value:.3f}" for name, value in metrics.items()}
         if self._bar.disable:
-            left = (self._steps - step) * self._batch_size / rate if rate else 0.0
+            steps = self._config.steps
+            left = f"{(steps - step) * self._config.batch_size / rate:.0f} s left" if rate else ""
             values = "  ".join(f"{name} {value}" for name, value in shown.items())
-            _LOG.info(
-                "step %d/%d  phase %s  %s  %.0f images/s  %.0f s left", step, self._steps, phase, values, rate, left
-            )
+            _LOG.info("step %d/%d  phase %s  %s  %.0f images/s  %s", step, steps, phase, values, rate, left)
         else:
             self._bar.set_postfix({**shown, "images/s": f"{rate:.0f}"})
-        collapse = mask_collapse(metrics)
-        if collapse:
-            _LOG.warning("step %d: mask collapsed: %s", step, collapse)
+        warn_of_collapse(step, metrics)

@@ -113,7 +113,7 @@ def draw_digit(size: int = 32) -> np.ndarray:
 def picture(records: Sequence[dict], path: str | Path) -> None:
     """Writes Table 1 as a PNG: a digit on each background above the rows, as in the poster's figure 1."""
     lines = _lines(records)
-    title_share = 0.36
+    title_share = min(0.5, 0.05 + 0.007 * max(len(title) for title, _ in lines))
     height = 1.45 + 0.3 * len(lines)
     figure = Figure(figsize=(11, height), dpi=150)
     digit = draw_digit()[None, ..., None]

@@ -33,7 +33,7 @@ def test_the_defaults_are_valid_and_described():
     ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
     ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
     ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
-    ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0 to 1"),
+    ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
     ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
     ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
     ("schedule", ("f:1", "g:2"), r"config.schedule is \('f:1', 'g:2'\); allowed: a tuple of strings"),

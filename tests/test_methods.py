@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax import methods
 from bginv_jax.config import default_config
-from bginv_jax.methods import Batch, BackgroundSource, Network, Task
+from bginv_jax.methods import BackgroundSource, Batch, Network, Task
 
 MASK = ConfigDict({"binarize": "none", "area": 0.2, "area_weight": 3.0, "variation_weight": 0.5, "halo": 0})
 BACKGROUND = ConfigDict({"brightness_weight": 2.0})
@@ -39,13 +39,15 @@ def test_vanilla_is_the_mean_loss_of_f():
     method = methods.make_vanilla(F, SQUARES)
     loss, metrics = method.objective(KEYS, {"f": jnp.float32(2)}, Batch(X, None, Y, 0), ("f",))
     assert loss == pytest.approx((0.2**2 + 0.4**2) / 2)
-    assert metrics["score"] == 0
+    assert metrics["accuracy"] == 0
     np.testing.assert_allclose(method.predict({"f": jnp.float32(2)}, X), [0.8, 1.6], rtol=1e-6)
 
 
 def test_classification_loss_and_score():
     logits, labels = jnp.array([[0.0, jnp.log(3.0)], [2.0, 0.0]]), jnp.array([0, 0])
-    np.testing.assert_allclose(methods.CLASSIFICATION.loss(logits, labels), [np.log(4), np.log1p(np.exp(-2))], rtol=1e-6)
+    np.testing.assert_allclose(
+        methods.CLASSIFICATION.loss(logits, labels), [np.log(4), np.log1p(np.exp(-2))], rtol=1e-6
+    )
     assert methods.CLASSIFICATION.score(logits, labels).tolist() == [False, True]
 
 
@@ -109,7 +111,7 @@ def test_joint_step_is_the_sum_and_composites_send_the_mask_no_gradient():
     frozen = Batch(X, jnp.full((2, 2, 2, 1), 0.5), Y, 0)
     adversarial, _ = method.objective(KEYS, params, frozen, ("f", "f_b"))
     assert joint == pytest.approx(float(mask_alone + adversarial))
-    assert metrics.keys() == {"loss", "score", "mask_loss", "mask_area", "mask_contrast"}
+    assert metrics.keys() == {"loss", "accuracy", "mask_loss", "mask_area", "mask_contrast"}
     both = _gradients(method, params, batch, ("f", "f_m", "f_b"))
     assert both["f_m"] == _gradients(method, params, batch, ("f_m",))["f_m"]
     assert both["f"] == _gradients(method, params, frozen, ("f", "f_b"))["f"]
@@ -127,7 +129,7 @@ def test_halo_grows_each_mask_by_its_own_radius():
     kept = jnp.tile(jnp.array([1, 5, 13, 29]), (64, 1))  # pixels of disks of radius 0 to 3
     keys = jax.random.split(jax.random.key(1), 64)
     _, metrics = method.objective(keys, method.init(keys[0]), Batch(jnp.zeros(shape), point, kept, 0), ("f", "f_b"))
-    assert metrics["score"] == 1
+    assert metrics["accuracy"] == 1
     assert 10 < metrics["loss"] < 14  # (1 + 5 + 13 + 29) / 4 = 12
 
 

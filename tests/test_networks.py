@@ -38,8 +38,9 @@ def test_outputs_follow_the_images(size, channels):
     assert jax.eval_shape(backgrounds, jax.random.key(0)).shape == (2, *shape)
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(28, 28, 32), (32, 32, 32), (12, 10, 16), (64, 64, 64),
-                                                       (96, 96, 96), (100, 80, 112), (8, 8, 16), (129, 3, 160)])  # fmt: skip
+@pytest.mark.parametrize(("height", "width", "size"), [
+    (28, 28, 32), (32, 32, 32), (12, 10, 16), (64, 64, 64), (96, 96, 96), (100, 80, 112), (8, 8, 16), (129, 3, 160),
+])  # fmt: skip
 def test_padded_size_can_be_halved(height, width, size):
     assert networks.padded_size(height, width) == size
     assert size % 2 ** networks.block_count(size) == 0

@@ -2,9 +2,12 @@
 
 import json
 
+import jax.numpy as jnp
 import pytest
+from ml_collections import ConfigDict
 
 from bginv_jax.progress import Progress, mask_collapse
+from bginv_jax.schedule import Phase
 
 
 @pytest.mark.parametrize(("area", "contrast", "words"), [
@@ -24,17 +27,27 @@ def _lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_metrics_go_to_the_log_the_lines_and_the_events(tmp_path, caplog):
+PHASE = Phase(("f",), 0, 8)
+MASK_PHASE = Phase(("f_m",), 8, 10)
+
+
+def _config(log_every=5):
+    return ConfigDict({"steps": 10, "batch_size": 4, "log_every": log_every})
+
+
+def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog):
     caplog.set_level("INFO", "bginv_jax")
-    with Progress(tmp_path, step=0, steps=10, batch_size=4) as progress:
-        progress.advance("f")
-        progress.report(5, "f", {"loss": 0.5, "score": 0.25})
-        progress.report(10, "f_m", {"mask_loss": 0.1, "mask_area": 0.0, "mask_contrast": 0.0})
-    first, second = _lines(tmp_path)
-    assert (first["step"], first["phase"], first["loss"], first["score"]) == (5, "f", 0.5, 0.25)
+    with Progress(tmp_path, _config(), step=0) as progress:
+        for step in range(1, 9):
+            progress.record(step, PHASE, {"loss": jnp.float32(step), "accuracy": jnp.float32(0.25)})
+        for step in (9, 10):
+            progress.record(step, MASK_PHASE, {"mask_area": jnp.float32(0), "mask_contrast": jnp.float32(0)})
+    first, second, third = _lines(tmp_path)
+    assert (first["step"], first["phase"], first["loss"], first["accuracy"]) == (5, "f", 3.0, 0.25)
     assert first["images_per_second"] > 0
-    assert second["mask_area"] == 0
-    assert "step 5/10  phase f  loss 0.500  score 0.250" in caplog.text
+    assert (second["step"], second["loss"]) == (8, 7.0)  # the end of the phase
+    assert (third["step"], third["phase"], third["mask_area"]) == (10, "f_m", 0)
+    assert "step 5/10  phase f  loss 3.000  accuracy 0.250" in caplog.text
     assert "step 10: mask collapsed: the mask is 0 almost everywhere (mean 0.0000)" in caplog.text
     events = list((tmp_path / "tensorboard").iterdir())
     assert len(events) == 1
@@ -42,11 +55,12 @@ def test_metrics_go_to_the_log_the_lines_and_the_events(tmp_path, caplog):
 
 
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
-    with Progress(tmp_path, step=0, steps=10, batch_size=4) as progress:
-        for step in (2, 4, 6):
-            progress.report(step, "f", {"loss": 1.0})
+    with Progress(tmp_path, _config(2), step=0) as progress:
+        for step in range(1, 7):
+            progress.record(step, PHASE, {"loss": jnp.float32(1)})
     with (tmp_path / "metrics.jsonl").open("a") as lines:
         lines.write('{"step": 8, "pha')  # the process was killed while it wrote
-    with Progress(tmp_path, step=4, steps=10, batch_size=4) as progress:
-        progress.report(6, "f", {"loss": 2.0})
+    with Progress(tmp_path, _config(2), step=4) as progress:
+        for step in (5, 6):
+            progress.record(step, PHASE, {"loss": jnp.float32(2)})
     assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]

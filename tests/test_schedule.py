@@ -1,5 +1,7 @@
 """Phases share out the steps; learning rates follow each network's own updates."""
 
+import itertools
+
 import pytest
 
 from bginv_jax.schedule import Phase, is_schedule, make_phases, make_rate
@@ -19,7 +21,7 @@ def test_every_phase_has_a_step_and_none_is_lost(steps):
     assert phases[0].start == 0
     assert phases[-1].stop == steps
     assert all(phase.stop > phase.start for phase in phases)
-    assert all(before.stop == after.start for before, after in zip(phases, phases[1:], strict=False))
+    assert all(before.stop == after.start for before, after in itertools.pairwise(phases))
 
 
 def test_networks_stand_in_one_order():
