@@ -66,3 +66,25 @@ def augment(
         factor = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0, maxval=1.0))(keys)
         images = jnp.minimum(images * (1 + brightness * factor)[:, None, None, None], 1.0)
     return images, masks
+
+
+def rearrange(keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Rolls each image by a random number of pixels along both axes, mirrors it along each, and transposes it.
+
+    Backgrounds so moved keep their pixels and lose their place: no seam between tiles, no edge and no direction is
+    where f could learn to expect it.
+
+    Args:
+      keys: one key per image, (N,).
+      images: (N, S, S, C).
+    """
+
+    def one(key, image):
+        roll_key, turn_key = jax.random.split(key)
+        image = jnp.roll(image, jax.random.randint(roll_key, (2,), 0, image.shape[0]), axis=(0, 1))
+        upside_down, mirrored, transposed = jax.random.bernoulli(turn_key, shape=(3,))
+        image = jnp.where(upside_down, image[::-1], image)
+        image = jnp.where(mirrored, image[:, ::-1], image)
+        return jnp.where(transposed, image.swapaxes(0, 1), image)
+
+    return jax.vmap(one)(keys, images)

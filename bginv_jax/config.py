@@ -73,6 +73,7 @@ FIELDS: dict[str, Field] = {
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
     "background.kind": _one_of("generated", "what stands behind the object", methods.BACKGROUND_KINDS),
     "background.tiles": _number(2, "a background is this many tiles wide and high", 1, 16),
+    "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
     "log_every": _number(50, "steps between two lines of the log", 1),

@@ -16,6 +16,7 @@ from jax import lax
 
 from bginv_jax import images as image_ops
 from bginv_jax import networks
+from bginv_jax.augment import rearrange
 
 MASKS = ("learned", "nonzero")
 BACKGROUND_KINDS = ("generated", "noise", "black")
@@ -157,9 +158,10 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
 
     def composites(keys, params, x, m):
         """Objects on backgrounds, and what the brightness of the backgrounds costs f_b."""
-        halo_keys, noise_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        halo_keys, noise_keys, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
         radius = jax.vmap(lambda key: jax.random.randint(key, (), 0, mask.halo + 1))(halo_keys)
         b = f_b.apply(params["f_b"], jax.vmap(f_b.draw)(noise_keys))
+        b = rearrange(move_keys, b) if background.move else b
         m = image_ops.dilate(m, radius, largest=mask.halo)
         brightness = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(len(b))
         return image_ops.compose(x, m, b), background.brightness_weight * brightness.mean()

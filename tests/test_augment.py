@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bginv_jax.augment import augment
+from bginv_jax.augment import augment, rearrange
 
 ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "flip": True}
 
@@ -64,3 +64,16 @@ def test_rotation_keeps_the_centre_and_is_at_most_what_was_asked():
     weight = turned[..., 0] / turned[..., 0].sum(axis=(1, 2), keepdims=True)
     angles = jnp.rad2deg(jnp.arctan2((weight * row).sum(axis=(1, 2)), (weight * column).sum(axis=(1, 2))))
     assert 28 < jnp.abs(angles).max() < 31.5
+
+
+def test_rearranged_images_keep_their_pixels_and_take_all_places():
+    x = jnp.zeros((600, 5, 5, 2)).at[:, 1, 2].set(jnp.array([1.0, 2.0])).at[:, 1, 3, 0].set(3.0)
+    moved = rearrange(_keys(600), x)
+    np.testing.assert_array_equal(np.sort(moved.reshape(600, -1)), np.sort(x.reshape(600, -1)))
+    counts = (moved[..., 1] == 2).sum(axis=0)
+    assert counts.min() > 8  # of 24 expected
+    row, column = np.nonzero(np.asarray(moved[..., 1] == 2).reshape(600, 5, 5).any(axis=0))
+    assert len(row) == len(column) == 25
+    beside = [np.argwhere(np.asarray(image[..., 0]) == 3)[0] - np.argwhere(np.asarray(image[..., 1]) == 2)[0]
+              for image in moved]  # fmt: skip
+    assert len({tuple(step % 5) for step in beside}) == 4  # right, left, above and below
