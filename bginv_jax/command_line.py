@@ -46,7 +46,8 @@ def _use_all_processors() -> None:
     """Makes each core a JAX device of its own, unless the environment says how many there are."""
     forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        jax.config.update("jax_num_cpu_devices", min(len(os.sched_getaffinity(0)), _MOST_CPU_DEVICES))
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        jax.config.update("jax_num_cpu_devices", min(len(allowed), _MOST_CPU_DEVICES))
 
 
 def _show_log() -> None:

@@ -209,8 +209,7 @@ def _prepare(builder, name: str) -> None:
     except ImportError as error:
         raise ValueError(
             f"config.data.source is 'tfds:{name}', which is not in {builder.data_path}, and to prepare it "
-            "TensorFlow Datasets needs TensorFlow, once: pip install 'bginv_jax[prepare]', or in this repository "
-            f".venv/bin/pip install -e '.[prepare]' ({error})"
+            f"TensorFlow Datasets needs TensorFlow, once: .venv/bin/pip install -e '.[prepare]' ({error})"
         ) from error
     except OSError as error:
         raise ValueError(

@@ -11,7 +11,7 @@ from bginv_jax.config import default_config
 
 def get_config():
     config = default_config()
-    config.schedule = ("f:250", "f+f_m:200", "f+f_m+f_b:750")
-    config.steps = 1200
+    config.schedule = ("f:250", "f+f_m:200", "f+f_m+f_b:450")
+    config.steps = 900
     config.rate.f_m = 5e-4
     return config
