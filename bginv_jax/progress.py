@@ -20,11 +20,11 @@ _FLAT = 0.05  # a mask whose largest and smallest value differ by less, on avera
 _EMPTY, _FULL = 0.005, 0.95  # share of the image
 
 
-def mask_collapse(metrics: dict[str, float]) -> str | None:
+def mask_collapse(metrics: dict[str, float], *, trained: bool = True) -> str | None:
     """Says how the mask of f_m has collapsed, or None; needs the metrics mask_area and mask_contrast.
 
-    A collapsed mask is (almost) 0 or 1 everywhere, or the same everywhere: the sigmoid is saturated, gets no gradient,
-    and seldom recovers.
+    A collapsed mask is (almost) 0 or 1 everywhere: the sigmoid is saturated, gets no gradient and seldom recovers. Once
+    f_m is `trained` enough to be used, a mask that is the same everywhere is no better.
     """
     if "mask_area" not in metrics:
         return None
@@ -33,14 +33,14 @@ def mask_collapse(metrics: dict[str, float]) -> str | None:
         return f"the mask is 0 almost everywhere (mean {area:.4f})"
     if area > _FULL:
         return f"the mask is 1 almost everywhere (mean {area:.4f})"
-    if contrast < _FLAT:
+    if trained and contrast < _FLAT:
         return f"the mask is the same everywhere (mean {area:.4f}, contrast {contrast:.4f})"
     return None
 
 
-def warn_of_collapse(step: int, metrics: dict[str, float]) -> None:
+def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = True) -> None:
     """Logs a warning if the masks that the metrics describe have collapsed."""
-    collapse = mask_collapse(metrics)
+    collapse = mask_collapse(metrics, trained=trained)
     if collapse:
         _LOG.warning("step %d: mask collapsed: %s", step, collapse)
 
@@ -99,6 +99,7 @@ class Progress:
             names = sorted(entries[0], key=lambda name: (name != "loss", name))
             means = {name: float(np.mean([entry[name] for entry in entries])) for name in names}
             self._report(step, phase.name, means)
+            warn_of_collapse(step, means, trained=step == phase.stop or "f_b" in phase.networks)
 
     def _rate(self, step: int) -> float:
         """Images per second since the last report."""
@@ -123,4 +124,3 @@ class Progress:
             _LOG.info("step %d/%d  phase %s  %s  %.0f images/s  %s", step, steps, phase, values, rate, left)
         else:
             self._bar.set_postfix({**shown, "images/s": f"{rate:.0f}"})
-        warn_of_collapse(step, metrics)

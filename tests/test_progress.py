@@ -18,6 +18,12 @@ def test_a_collapsed_mask_is_noticed(area, contrast, words):
     assert words in mask_collapse({"mask_area": area, "mask_contrast": contrast})
 
 
+def test_a_mask_that_has_just_begun_to_learn_is_no_collapse():
+    metrics = {"mask_area": 0.5, "mask_contrast": 0.01}
+    assert mask_collapse(metrics, trained=False) is None
+    assert "the same everywhere" in mask_collapse(metrics)
+
+
 @pytest.mark.parametrize("metrics", [{"mask_area": 0.15, "mask_contrast": 0.98}, {"loss": 1.0}])
 def test_a_sound_mask_or_none_is_no_collapse(metrics):
     assert mask_collapse(metrics) is None

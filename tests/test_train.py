@@ -156,10 +156,15 @@ def test_the_other_switches_train(tiny_config, tmp_path, method):
     assert all(bool(jax.numpy.isfinite(leaf).all()) for leaf in jax.tree.leaves(final.params))
 
 
-def _run(module, *flags, **options):
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", f"bginv_jax.{module}", *flags]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300, **options)
+def _command(module, *flags, devices=2):
+    """Arguments of subprocess that run a command line on so many CPU devices."""
+    environment = {**os.environ, "XLA_FLAGS": "", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
+    return {"args": [sys.executable, "-m", f"bginv_jax.{module}", *flags], "cwd": ROOT, "env": environment}
+
+
+def _run(module, *flags, devices=2):
+    command = _command(module, *flags, devices=devices)
+    return subprocess.run(**command, capture_output=True, text=True, timeout=300)
 
 
 CONFIG = "--config=experiments/mnist_5k_proposal.py"
@@ -196,10 +201,7 @@ def test_a_killed_process_continues_and_the_table_is_written(finished, tmp_path)
         CONFIG, f"--config.data.source={folder}", "--config.batch_size=16", "--config.steps=40",
         "--config.checkpoint_every=2", "--config.log_every=1", f"--workdir={tmp_path / 'run'}",
     ]  # fmt: skip
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bginv_jax.train", *flags], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(**_command("train", *flags), stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run" / "checkpoints" / "4").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -209,7 +211,7 @@ def test_a_killed_process_continues_and_the_table_is_written(finished, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "continuing after step" in result.stderr
     assert "step 40/40" in result.stderr
-    result = _run("evaluate", f"--workdir={tmp_path / 'run'}")
+    result = _run("evaluate", f"--workdir={tmp_path / 'run'}", devices=1)  # fewer than trained it
     assert result.returncode == 0, result.stderr
     assert "Proposal, poster" in result.stdout
     records = [json.loads(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
