@@ -1,4 +1,4 @@
-"""Eight CPU devices for every test, and the small data sets that several rooms use."""
+"""Eight CPU devices and one compilation cache for every test, and the small data sets that several rooms use."""
 
 import os
 import struct
@@ -6,11 +6,20 @@ from pathlib import Path
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
+import jax
 import numpy as np
 import pytest
 
 from bginv_jax import config as configs
 from bginv_jax import data
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_once(tmp_path_factory):
+    """Most of the suite's time is compiling, and many tests, and processes they start, compile the same program."""
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    jax.config.update("jax_compilation_cache_dir", folder)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
