@@ -1,8 +1,9 @@
 """The joint mode: after their starting steps f, f_m and f_b all train in one step, and the mask does not collapse.
 
-f starts at step 0, f_m at 250, f_b at 450. With seeds 0 to 4 the IoU of the masks with x > 0 was 0.78 to 0.83, on
-digits that were not trained on; four minutes a seed on two CPU cores. f_m learns half as fast as in the three phases.
-All three from the first step, with area weight 5 and f_m at 1e-3, collapse: the mask is 0 everywhere by step 50.
+f starts at step 0, f_m at 250, f_b at 450, and f_m learns half as fast as in the three phases. With seeds 0 to 4 the
+IoU of the masks with x > 0 was 0.78 to 0.83 on 3,000 MNIST digits, 196 of them trained on; four minutes a seed on two
+CPU cores. All three from the first step, with area weight 5 and f_m at 1e-3, collapse: the mask is 0 everywhere by
+step 50.
 
 Command: python -m bginv_jax.train --config=experiments/mnist_5k_joint.py --workdir=runs/mnist_5k_joint
 """
