@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from skimage import draw, morphology
 
+from bginv_jax.images import as_float
+
 Pattern = Callable[[int], np.ndarray]
 
 _HALO = 2  # pixels of black around the object at 32x32
@@ -105,9 +107,7 @@ def compose_test(images: np.ndarray, background: str | np.ndarray) -> np.ndarray
     Raises:
       ValueError: for an unknown name, or a pattern whose size is not the images'.
     """
-    images = np.asarray(images)
-    if images.dtype == np.uint8:
-        images = images.astype(np.float32) / 255
+    images = as_float(np.asarray(images))
     size = images.shape[1]
     if isinstance(background, str):
         if background not in BACKGROUNDS:

@@ -29,10 +29,6 @@ def _number(default: float, meaning: str, low: float, high: float = float("inf")
     return Field(default, meaning, f"{kind} {limits}", lambda value: low <= value <= high)
 
 
-def _text(default: str, meaning: str, allowed: str, valid=bool) -> Field:
-    return Field(default, meaning, allowed, valid)
-
-
 def _switch(default: bool, meaning: str) -> Field:
     return Field(default, meaning, "True or False", lambda value: True)
 
@@ -54,10 +50,10 @@ FIELDS: dict[str, Field] = {
     "rate.f_m": _number(1e-3, "Adam's learning rate for f_m", 0.0, 1.0),
     "rate.f_b": _number(1e-3, "Adam's learning rate for f_b", 0.0, 1.0),
     "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
-    "data.source": _text("mnist_5k", f"the data set: {_SOURCES}", _SOURCES, lambda v: v == "mnist_5k" or ":" in v),
-    "data.dir": _text("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
-    "data.train_split": _text("train", "tfds split to train on", "a split of the data set"),
-    "data.test_split": _text("test", "tfds split to test on", "a split of the data set"),
+    "data.source": Field("mnist_5k", f"the data set: {_SOURCES}", _SOURCES, lambda v: v == "mnist_5k" or ":" in v),
+    "data.dir": Field("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
+    "data.train_split": Field("train", "tfds split to train on", "a split of the data set", bool),
+    "data.test_split": Field("test", "tfds split to test on", "a split of the data set", bool),
     "data.image_size": _number(0, "tfds images are resized to this side, pixels; 0 keeps theirs", 0, 1024),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),

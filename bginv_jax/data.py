@@ -181,14 +181,11 @@ def _load_tfds(config, name: str) -> Dataset:
         raise ValueError(f"config.data.source is 'tfds:{name}'; allowed: {known}") from error
     if not builder.is_prepared():
         _prepare(builder, name)
-    if not builder.info.supervised_keys or len(builder.info.supervised_keys) != 2:
+    features, keys = builder.info.features, builder.info.supervised_keys or ()
+    expected = (tfds.features.Image, tfds.features.ClassLabel)
+    if len(keys) != 2 or not all(isinstance(features[key], kind) for key, kind in zip(keys, expected, strict=True)):
         raise ValueError(f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set")
-    image_key, label_key = builder.info.supervised_keys
-    features = builder.info.features
-    if not isinstance(features[image_key], tfds.features.Image) or not isinstance(
-        features[label_key], tfds.features.ClassLabel
-    ):
-        raise ValueError(f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set")
+    image_key, label_key = keys
     splits = {}
     for split, field in (("train", "train_split"), ("test", "test_split")):
         try:

@@ -18,13 +18,12 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 class Trained(NamedTuple):
-    """What a workdir holds: the method and its parameters, the config and data it was trained with, how many steps."""
+    """What a workdir holds: the method and its parameters, the config and data it was trained with."""
 
     method: methods.Method
     params: dict[str, Any]
     config: ConfigDict
     dataset: dict
-    step: int
 
 
 def saved_config(meta: dict) -> ConfigDict:
@@ -57,7 +56,7 @@ def load_trained(workdir: str | Path) -> Trained:
     if int(train_state.step) < config.steps:
         _LOG.warning("%s: trained for %d of %d steps", workdir, int(train_state.step), config.steps)
     method = methods.make_method(config, meta["dataset"])
-    return Trained(method, train_state.params, config, meta["dataset"], int(train_state.step))
+    return Trained(method, train_state.params, config, meta["dataset"])
 
 
 def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
@@ -74,12 +73,9 @@ def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
         native = batch.shape[1:] == (height, width, channels)
         if not native and batch.shape[1:] != (size, size, channels):
             raise ValueError(f"images are {batch.shape}; expected (N, {height}, {width}, {channels})")
-        if batch.dtype != np.uint8:
-            if batch.size and not (batch.min() >= 0 and batch.max() <= 1):
-                raise ValueError(f"images from {batch.min()} to {batch.max()}; expected uint8, or floats in [0, 1]")
-            batch = batch.astype(np.float32)
-        else:
-            batch = batch.astype(np.float32) / 255  # one dtype, one compiled program
+        if batch.dtype != np.uint8 and batch.size and not (batch.min() >= 0 and batch.max() <= 1):
+            raise ValueError(f"images from {batch.min()} to {batch.max()}; expected uint8, or floats in [0, 1]")
+        batch = images.as_float(batch).astype(np.float32)  # one dtype, one compiled program
         outputs = forward(trained.params, images.pad_to(batch, size))
         return outputs[:, top : top + height, left : left + width] if crop and native else outputs
 

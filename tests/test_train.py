@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def shared_run(tmp_path_factory, request):
+def shared_run():
     """One finished run of the tiny proposal that several tests read."""
     return {}
 
