@@ -36,7 +36,7 @@ class Classifier(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for i in range(block_count(x.shape[1])):
-            x = nn.relu(max_pool2x2(Conv3x3(32 * 2**i)(x)))  # relu and maximum commute
+            x = Conv3x3(32 * 2**i, relu_pool=True)(x)
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(128, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)

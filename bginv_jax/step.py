@@ -107,7 +107,7 @@ def train_step(
     step_key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
     window = state.step % (len(data.images) // plan.batch_size) * plan.batch_size
 
-    def slice_gradients(part):
+    def slice_gradients(params, part):
         positions = plan.positions(device, part)
         chosen = order[window + positions]
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(step_key, positions)
@@ -116,11 +116,14 @@ def train_step(
         if masks is not None and data.masks.dtype == jnp.uint8:
             masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
         batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part)
-        learned = {name: state.params[name] for name in active}
-        return jax.grad(lambda p: method.objective(keys, {**state.params, **p}, batch, active), has_aux=True)(learned)
+        learned = {name: params[name] for name in active}
+        return jax.grad(lambda p: method.objective(keys, {**params, **p}, batch, active), has_aux=True)(learned)
 
-    slices = [slice_gradients(part) for part in range(plan.slices)]
-    gradients, metrics = jax.tree.map(lambda *parts: sum(parts) / plan.slices, *slices)
+    def add_slice(part, sums):
+        return jax.tree.map(jnp.add, sums, slice_gradients(state.params, part))
+
+    sums = lax.fori_loop(1, plan.slices, add_slice, slice_gradients(state.params, 0))
+    gradients, metrics = jax.tree.map(lambda total: total / plan.slices, sums)
     if axis is not None:
         gradients, metrics = lax.pmean((gradients, metrics), axis)
     params, opt_state = dict(state.params), dict(state.opt_state)
