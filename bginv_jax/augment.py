@@ -79,12 +79,40 @@ def rearrange(keys: jax.Array, images: jax.Array) -> jax.Array:
       images: (N, S, S, C).
     """
 
-    def one(key, image):
-        roll_key, turn_key = jax.random.split(key)
-        image = jnp.roll(image, jax.random.randint(roll_key, (2,), 0, image.shape[0]), axis=(0, 1))
-        upside_down, mirrored, transposed = jax.random.bernoulli(turn_key, shape=(3,))
-        image = jnp.where(upside_down, image[::-1], image)
-        image = jnp.where(mirrored, image[:, ::-1], image)
-        return jnp.where(transposed, image.swapaxes(0, 1), image)
+    roll_keys, turn_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+    shifts = jax.vmap(lambda key: jax.random.randint(key, (2,), 0, images.shape[1]))(roll_keys)
+    return _moved(images, shifts, jax.vmap(lambda key: jax.random.bernoulli(key, shape=(3,)))(turn_keys))
 
-    return jax.vmap(one)(keys, images)
+
+@jax.custom_vjp
+def _moved(images, shifts, turns):
+    """Pixels only change places, so the gradient is the same moves backwards: one gather, as the moves are."""
+
+    def sources(shift, turn):  # for each pixel, the number of the pixel that comes to it
+        place = jnp.arange(images.shape[1])
+        rows = (jnp.where(turn[0], place[::-1], place) - shift[0]) % len(place)
+        columns = (jnp.where(turn[1], place[::-1], place) - shift[1]) % len(place)
+        numbers = rows[:, None] * len(place) + columns
+        return jnp.where(turn[2], numbers.T, numbers)
+
+    return _taken(images, jax.vmap(sources)(shifts, turns))
+
+
+def _moved_back(moves, gradient):
+    def goals(shift, turn):  # for each pixel, the number of the pixel that it went to
+        place = jnp.arange(gradient.shape[1])
+        rows, columns = (place + shift[0]) % len(place), (place + shift[1]) % len(place)
+        rows = jnp.where(turn[0], len(place) - 1 - rows, rows)[:, None]
+        columns = jnp.where(turn[1], len(place) - 1 - columns, columns)
+        return jnp.where(turn[2], columns * len(place) + rows, rows * len(place) + columns)
+
+    return _taken(gradient, jax.vmap(goals)(*moves)), None, None
+
+
+def _taken(images: jax.Array, numbers: jax.Array) -> jax.Array:
+    n, height, width, channels = images.shape
+    flat = images.reshape(n, height * width, channels)
+    return jnp.take_along_axis(flat, numbers.reshape(n, -1, 1), axis=1).reshape(images.shape)
+
+
+_moved.defvjp(lambda images, *moves: (_moved(images, *moves), moves), _moved_back)

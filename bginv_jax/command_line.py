@@ -1,11 +1,14 @@
-"""What the command lines share: flags, errors of one line, and the host's processors as devices."""
+"""What the command lines share: flags, errors of one line, the host's processors as devices, compiled programs."""
 
 import difflib
+import hashlib
 import logging
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 from absl import app, flags
@@ -50,6 +53,27 @@ def _use_all_processors() -> None:
         jax.config.update("jax_num_cpu_devices", min(len(allowed), _MOST_CPU_DEVICES))
 
 
+def _keep_compiled_programs() -> None:
+    """Keeps compiled programs in the user's cache folder, for the next start, unless JAX is told of another folder."""
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    try:
+        # A program for one processor may use instructions that another lacks, and home folders are shared.
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
+    except OSError:
+        processor = platform.processor()
+    name = hashlib.sha256(processor.encode()).hexdigest()[:12]
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bginv_jax" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a home that cannot be written to is no reason not to train
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 def _show_log() -> None:
     """Shows the project's own log, and only warnings of absl's, where Orbax writes thirty lines a checkpoint."""
     absl_logging.set_verbosity(absl_logging.WARNING)
@@ -69,6 +93,7 @@ def run(main: Callable[[], None], *, required: list[str]) -> None:
             _fail(f"unexpected argument {argv[1]!r}; flags are written --name=value")
         _show_log()
         _use_all_processors()
+        _keep_compiled_programs()
         try:
             main()
         except ValueError as error:

@@ -38,6 +38,14 @@ _SOURCES = "mnist_5k, tfds:NAME or idx:FOLDER"
 FIELDS: dict[str, Field] = {
     "method": _one_of("proposal", "what is trained: a row of Table 1", methods.METHODS),
     "seed": _number(0, "all randomness follows from it", 0, 2**31 - 1),
+    "seeds": Field(
+        (),
+        "several seeds, trained together in one program, instead of `seed`",
+        "a tuple of different integers of at least 0, such as (0, 1, 2), or ()",
+        lambda value: (
+            all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value)
+        ),
+    ),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
     "schedule": Field(

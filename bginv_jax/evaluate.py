@@ -49,7 +49,7 @@ def score(trained: predictors.Trained, dataset: data.Dataset) -> Iterator[dict]:
 
 
 def evaluate(workdir: str | Path, *, source: str | None = None, folder: str | None = None) -> list[dict]:
-    """The records of a workdir, on the data set of its training unless `source` or `folder` name another.
+    """The records of each seed of a workdir, on the data set of its training unless `source` or `folder` name another.
 
     Args:
       workdir: a folder that `bginv_jax.train` wrote.
@@ -59,13 +59,14 @@ def evaluate(workdir: str | Path, *, source: str | None = None, folder: str | No
     Raises:
       ValueError: if there is no checkpoint, or the data cannot be read or do not fit the network.
     """
-    trained = predictors.load_trained(workdir)
+    seeds = predictors.load_seeds(workdir)
+    trained = seeds[0]
     named = trained.config.data.copy_and_resolve_references()
     named.update({name: value for name, value in (("source", source), ("dir", folder)) if value is not None})
     dataset = data.load(named)
     if source is None and dataset.describe()["sha256"] != trained.dataset["sha256"]:
         _LOG.warning("%s: the images or labels of %s have changed since it was trained", workdir, dataset.name)
-    return list(score(trained, dataset))
+    return [record for one in seeds for record in score(one, dataset)]
 
 
 def main() -> None:

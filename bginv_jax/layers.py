@@ -19,7 +19,7 @@ def conv3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _patches(x: jax.Array, side: int, stride: int) -> jax.Array:
-    """The side x side neighbourhoods from one pixel above and left: (N, H, W, C) -> (N, H/stride, W/stride, side^2 C)."""
+    """Neighbourhoods of side^2 pixels, from one above and left: (N, H, W, C) -> (N, H/stride, W/stride, side^2 C)."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     rows, columns = height - stride + 1, width - stride + 1

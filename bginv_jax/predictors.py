@@ -39,8 +39,8 @@ def saved_template(meta: dict) -> state.TrainState:
     return state.abstract_state(config, methods.make_method(config, meta["dataset"]))
 
 
-def load_trained(workdir: str | Path) -> Trained:
-    """Reads the newest checkpoint of `workdir` that is intact.
+def load_seeds(workdir: str | Path) -> list[Trained]:
+    """Reads the newest checkpoint of `workdir` that is intact: one Trained for each seed, whose config has that seed.
 
     Raises:
       ValueError: if there is none.
@@ -56,7 +56,27 @@ def load_trained(workdir: str | Path) -> Trained:
     if int(train_state.step) < config.steps:
         _LOG.warning("%s: trained for %d of %d steps", workdir, int(train_state.step), config.steps)
     method = methods.make_method(config, meta["dataset"])
-    return Trained(method, train_state.params, config, meta["dataset"])
+    if not config.seeds:
+        return [Trained(method, train_state.params, config, meta["dataset"])]
+    trained = []
+    for i, seed in enumerate(config.seeds):
+        own = config.copy_and_resolve_references()
+        own.seed, own.seeds = seed, ()
+        params = jax.tree.map(lambda leaf, i=i: leaf[i], train_state.params)
+        trained.append(Trained(method, params, own, meta["dataset"]))
+    return trained
+
+
+def load_trained(workdir: str | Path, *, seed: int | None = None) -> Trained:
+    """One seed of `load_seeds`: the first, or `seed`.
+
+    Raises:
+      ValueError: if there is no checkpoint, or the run has no such seed.
+    """
+    trained = {one.config.seed: one for one in load_seeds(workdir)}
+    if seed is not None and seed not in trained:
+        raise ValueError(f"seed is {seed}; workdir {workdir} has {', '.join(map(str, trained))}")
+    return next(iter(trained.values())) if seed is None else trained[seed]
 
 
 def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
@@ -82,11 +102,12 @@ def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
     return predict
 
 
-def load_predictor(workdir: str | Path) -> Predictor:
+def load_predictor(workdir: str | Path, *, seed: int | None = None) -> Predictor:
     """The trained classifier: images -> logits.
 
     Args:
       workdir: a folder that `bginv_jax.train` wrote.
+      seed: which one, where it was trained with several; by default the first.
 
     Returns:
       A function from images (N, H, W, C) of the data set's native size (28x28 for MNIST; the padded 32x32 that the
@@ -94,19 +115,20 @@ def load_predictor(workdir: str | Path) -> Predictor:
       once.
 
     Raises:
-      ValueError: if the workdir holds no checkpoint; the function, for images of another shape, type or range.
+      ValueError: if the workdir holds no checkpoint, or no such seed; the function, for images of another shape, type
+        or range.
     """
-    trained = load_trained(workdir)
+    trained = load_trained(workdir, seed=seed)
     return _on_images(trained, trained.method.predict, crop=False)
 
 
-def load_mask_generator(workdir: str | Path) -> Predictor:
+def load_mask_generator(workdir: str | Path, *, seed: int | None = None) -> Predictor:
     """The trained mask generator: images -> masks (N, H, W, 1) in [0, 1], 1 on the object; else as `load_predictor`.
 
     Raises:
       ValueError: also if the workdir's method has no masks.
     """
-    trained = load_trained(workdir)
+    trained = load_trained(workdir, seed=seed)
     if trained.method.predict_mask is None:
         raise ValueError(f"workdir {workdir} was trained with method {trained.config.method}, which has no masks")
     return _on_images(trained, trained.method.predict_mask, crop=True)

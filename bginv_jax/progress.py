@@ -61,11 +61,13 @@ def _keep_until(path: Path, step: int) -> None:
 class Progress:
     """Reports a run that continues after `step`, every config.log_every steps and at the end of each phase.
 
-    A context manager. Metrics are means over the steps since the last report.
+    A context manager. Metrics are means over the steps since the last report; of several seeds, metrics.jsonl has each
+    and everything else the mean.
     """
 
     def __init__(self, workdir: Path, config: ConfigDict, *, step: int):
         self._config = config
+        self._images_per_step = config.batch_size * max(1, len(config.seeds))
         metrics_path = workdir / "metrics.jsonl"
         _keep_until(metrics_path, step)
         self._lines = metrics_path.open("a")
@@ -75,6 +77,7 @@ class Progress:
         )
         self._phase: schedule.Phase | None = None
         self._metrics: list[dict[str, jax.Array]] = []
+        self._counts: list[int] = []
         self._timed_from = (step, time.perf_counter())
 
     def __enter__(self):
@@ -85,41 +88,46 @@ class Progress:
         self._events.close()
         self._bar.close()
 
-    def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array]) -> None:
-        """Takes the metrics of the step that was just dispatched; `step` counts it."""
+    def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
+        """Takes the mean metrics of the `count` steps that were just dispatched; `step` counts the last."""
         self._metrics.append(metrics)
-        if phase != self._phase:  # its first step compiled, which says nothing of the speed
+        self._counts.append(count)
+        if phase != self._phase:  # its first call compiled, which says nothing of the speed
             jax.block_until_ready(metrics)
             self._phase = phase
             self._timed_from = (step, time.perf_counter())
             self._bar.set_description(f"phase {phase.name}", refresh=False)
-        self._bar.update()
+        self._bar.update(count)
         if step % self._config.log_every == 0 or step == phase.stop:
-            entries, self._metrics = jax.device_get(self._metrics), []
+            entries, counts = jax.device_get(self._metrics), self._counts
+            self._metrics, self._counts = [], []
             names = sorted(entries[0], key=lambda name: (name != "loss", name))
-            means = {name: float(np.mean([entry[name] for entry in entries])) for name in names}
-            self._report(step, phase.name, means)
-            warn_of_collapse(step, means, trained=step == phase.stop or "f_b" in phase.networks)
+            means = {name: np.average([entry[name] for entry in entries], axis=0, weights=counts) for name in names}
+            self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
+            for seed in range(max(1, len(self._config.seeds))):
+                own = {name: np.atleast_1d(value)[seed] for name, value in means.items()}
+                warn_of_collapse(step, own, trained=step == phase.stop or "f_b" in phase.networks)
 
     def _rate(self, step: int) -> float:
         """Images per second since the last report."""
         before, since = self._timed_from
         now = time.perf_counter()
         self._timed_from = (step, now)
-        return (step - before) * self._config.batch_size / (now - since)
+        return (step - before) * self._images_per_step / (now - since)
 
-    def _report(self, step: int, phase: str, metrics: dict[str, float]) -> None:
+    def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
         self._lines.write(json.dumps(record) + "\n")
         self._lines.flush()
+        metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
         for name, value in (metrics | {"images_per_second": rate}).items():
             self._events.add_scalar(name, value, step)
         self._events.flush()
         shown = {name: f"{value:.3f}" for name, value in metrics.items()}
         if self._bar.disable:
             steps = self._config.steps
-            left = f"{(steps - step) * self._config.batch_size / rate:.0f} s left" if rate else ""
+            left = f"{(steps - step) * self._images_per_step / rate:.0f} s left" if rate else ""
             values = "  ".join(f"{name} {value}" for name, value in shown.items())
             _LOG.info("step %d/%d  phase %s  %s  %.0f images/s  %s", step, steps, phase, values, rate, left)
         else:

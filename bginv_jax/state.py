@@ -20,6 +20,8 @@ class TrainState(NamedTuple):
     step: int32 (), how many steps were taken.
     key: the run's key; whatever is random follows from it and the step.
     params, opt_state: by network name.
+
+    Of several seeds together, all but the step have a leading axis of seeds.
     """
 
     step: jax.Array
@@ -53,6 +55,15 @@ def init_state(seed: int, init: Callable[[jax.Array], dict[str, Any]], optimizer
     return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state)
 
 
+def init_seeds(config: ConfigDict, method: Method) -> TrainState:
+    """The state before the first step of the config: of its one seed, or of all `config.seeds` together."""
+    optimizers = make_optimizers(config)
+    if not config.seeds:
+        return init_state(config.seed, method.init, optimizers)
+    states = [init_state(seed, method.init, optimizers) for seed in config.seeds]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)._replace(step=states[0].step)
+
+
 def abstract_state(config: ConfigDict, method: Method) -> TrainState:
     """The shapes and types of the config's state, without computing it."""
-    return jax.eval_shape(lambda: init_state(config.seed, method.init, make_optimizers(config)))
+    return jax.eval_shape(lambda: init_seeds(config, method))

@@ -21,11 +21,14 @@ from bginv_jax.methods import Batch, Method
 from bginv_jax.state import Optimizers, TrainState
 
 AXIS = "devices"
-_CPU_SLICE = 16  # images whose activations fit the cache of a CPU core
+_CPU_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a CPU core
 
 
 class TrainingData(NamedTuple):
-    """images (M, S, S, C) uint8, masks (M, S, S, 1) uint8 or float or None, targets (M, ...)."""
+    """images (M, S, S, C) uint8, masks (M, S, S, 1) uint8 or float or None, targets (M, ...).
+
+    Of several seeds together, the masks have a leading axis of seeds.
+    """
 
     images: jax.Array
     masks: jax.Array | None
@@ -57,8 +60,14 @@ class BatchPlan(NamedTuple):
         return jnp.concatenate([first, self.plain + index * composed + jnp.arange(composed)])
 
 
-def plan_batch(batch_size: int, plain_share: float) -> BatchPlan:
-    """Splits a batch over as many local devices as share it out evenly; a CPU takes it in slices that fit its cache."""
+def plan_batch(batch_size: int, plain_share: float, size: int) -> BatchPlan:
+    """Splits a batch over as many local devices as share it out evenly; a CPU takes it in slices that fit its cache.
+
+    Args:
+      batch_size: images.
+      plain_share: of them that keep their own background.
+      size: the side of an image, pixels.
+    """
     plain = round(plain_share * batch_size)
     common = math.gcd(plain, batch_size - plain)
     devices = max(n for n in range(1, jax.local_device_count() + 1) if common % n == 0)
@@ -66,7 +75,7 @@ def plan_batch(batch_size: int, plain_share: float) -> BatchPlan:
     slices = 1
     if jax.default_backend() == "cpu":
         divisors = [n for n in range(1, rest + 1) if rest % n == 0]
-        slices = next((n for n in divisors if batch_size <= _CPU_SLICE * devices * n), rest)
+        slices = next((n for n in divisors if batch_size * size**2 <= _CPU_PIXELS * devices * n), rest)
     return BatchPlan(batch_size, plain, devices, slices)
 
 
@@ -107,23 +116,25 @@ def train_step(
     step_key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
     window = state.step % (len(data.images) // plan.batch_size) * plan.batch_size
 
-    def slice_gradients(params, part):
+    def slice_gradients(part):
         positions = plan.positions(device, part)
         chosen = order[window + positions]
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(step_key, positions)
+        # Each user of randomness has a key of its own, or what one draws would tell what the other does.
+        augment_keys, method_keys = (
+            jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(step_key, user), positions)
+            for user in (0, 1)
+        )
         masks = None if data.masks is None else as_float(data.masks[chosen])
-        images, masks = augment(keys, as_float(data.images[chosen]), masks, **augmentation)
+        images, masks = augment(augment_keys, as_float(data.images[chosen]), masks, **augmentation)
         if masks is not None and data.masks.dtype == jnp.uint8:
             masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
         batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part)
-        learned = {name: params[name] for name in active}
-        return jax.grad(lambda p: method.objective(keys, {**params, **p}, batch, active), has_aux=True)(learned)
+        learned = {name: state.params[name] for name in active}
+        return jax.grad(lambda p: method.objective(method_keys, {**state.params, **p}, batch, active), has_aux=True)(
+            learned
+        )
 
-    def add_slice(part, sums):
-        return jax.tree.map(jnp.add, sums, slice_gradients(state.params, part))
-
-    sums = lax.fori_loop(1, plan.slices, add_slice, slice_gradients(state.params, 0))
-    gradients, metrics = jax.tree.map(lambda total: total / plan.slices, sums)
+    gradients, metrics = _loop_mean(lambda part, _: (None, slice_gradients(part)), None, plan.slices)[1]
     if axis is not None:
         gradients, metrics = lax.pmean((gradients, metrics), axis)
     params, opt_state = dict(state.params), dict(state.opt_state)
@@ -133,22 +144,67 @@ def train_step(
     return TrainState(state.step + 1, state.key, params, opt_state), metrics
 
 
-def make_train_step(devices: list[jax.Device], **options) -> Callable:
-    """`train_step` jitted and pmapped over `devices` as one program: (state, data, order) -> (state, metrics).
+def _loop_mean(body: Callable, carry: Any, count: int | jax.Array) -> tuple[Any, Any]:
+    """Runs carry, output = body(i, carry) for i = 0..count - 1; the last carry and the mean of the outputs."""
+    if isinstance(count, int) and count == 1:
+        return body(0, carry)
+    outputs = jax.eval_shape(body, jnp.int32(0), carry)[1]
 
+    def add(i, state):
+        carry, sums = state
+        carry, output = body(i, carry)
+        return carry, jax.tree.map(jnp.add, sums, output)
+
+    zeros = jax.tree.map(lambda output: jnp.zeros(output.shape, output.dtype), outputs)
+    carry, sums = lax.fori_loop(0, count, add, (carry, zeros))
+    return carry, jax.tree.map(lambda total: total / count, sums)
+
+
+def _each_seed(
+    step: Callable, active: tuple[str, ...], state: TrainState, data: TrainingData, order: jax.Array, device: jax.Array
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """`step` for every seed of a state of several; data.masks, order and the metrics have an axis of seeds, too.
+
+    Small networks side by side cost an accelerator little more than one. To a CPU they are more work in any case, and
+    convolutions batched over kernels are slow there, so it takes them one after the other.
+    """
+
+    def one(key, params, opt_state, masks, order):
+        after, metrics = step(TrainState(state.step, key, params, opt_state), data._replace(masks=masks), order, device)
+        return [{name: tree[name] for name in active} for tree in (after.params, after.opt_state)], metrics
+
+    own = (state.key, state.params, state.opt_state, data.masks, order)
+    if jax.default_backend() == "cpu":
+        (params, opt_state), metrics = lax.map(lambda arguments: one(*arguments), own)
+    else:
+        (params, opt_state), metrics = jax.vmap(one)(*own)
+    return TrainState(state.step + 1, state.key, {**state.params, **params}, {**state.opt_state, **opt_state}), metrics
+
+
+def make_train_step(devices: list[jax.Device], *, several_seeds: bool = False, **options) -> Callable:
+    """`train_step` jitted and pmapped over `devices` as one program: (state, data, order, count) -> (state, metrics).
+
+    It takes `count` steps, an int32, without coming back to the host; all of them must lie in the epoch of `order`. The
+    metrics are means over the steps. With `several_seeds` state, masks, order and metrics have a leading axis of seeds.
     The state is donated. Nothing is replicated by hand: state, data and order are the same on every device.
     """
     step = functools.partial(train_step, axis=AXIS, **options)
+    if several_seeds:
+        step = functools.partial(_each_seed, step, options["active"])
+
+    def steps(state, data, order, count, device):
+        return _loop_mean(lambda _, state: step(state, data, order, device), state, count)
+
     mapped = jax.pmap(
-        step, axis_name=AXIS, in_axes=(None, None, None, 0), out_axes=None, devices=devices, donate_argnums=0
+        steps, axis_name=AXIS, in_axes=(None, None, None, None, 0), out_axes=None, devices=devices, donate_argnums=0
     )
     indices = jax.device_put(np.arange(len(devices)), NamedSharding(Mesh(devices, (AXIS,)), PartitionSpec(AXIS)))
-    # On a CPU a device is a thread of a pool as large as the number of devices. A second step in flight can take the
+    # On a CPU a device is a thread of a pool as large as the number of devices. A second call in flight can take the
     # thread that the first one's pmean is waiting for, and both wait for ever.
     wait = len(devices) > 1 and devices[0].platform == "cpu"
 
-    def step_all(state, data, order):
-        result = mapped(state, data, order, indices)
+    def step_all(state, data, order, count):
+        result = mapped(state, data, order, count, indices)
         return jax.block_until_ready(result) if wait else result
 
     return step_all

@@ -4,6 +4,7 @@ Started again on the same workdir it continues where the newest checkpoint ends.
 """
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def _prepare(config: ConfigDict) -> _Run:
     described = source.describe()
     phases = schedule.make_phases(config.schedule, config.steps)
     composes = any("f_b" in phase.networks for phase in phases)
-    plan = step.plan_batch(config.batch_size, config.background.plain_share if composes else 1.0)
+    plan = step.plan_batch(config.batch_size, config.background.plain_share if composes else 1.0, source.size)
     return _Run(
         config, source, described, methods.make_method(config, described), state.make_optimizers(config), phases, plan,
         jax.local_devices()[: plan.devices],
@@ -55,39 +56,59 @@ def _training_data(run: _Run, phase: schedule.Phase, params: dict) -> step.Train
     masks = None
     if "f_b" in phase.networks and "f_m" not in phase.networks:
         method = run.method
-        masks = step.make_forward(lambda p, x: method.binarize(method.predict_mask(p, x)), run.devices)(params, padded)
-        mean, contrast = float(masks.mean()), float(np.ptp(masks, axis=(1, 2, 3)).mean())
-        _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(masks), mean, contrast)
-        progress.warn_of_collapse(phase.start, {"mask_area": mean, "mask_contrast": contrast})
+        predict = step.make_forward(lambda p, x: method.binarize(method.predict_mask(p, x)), run.devices)
+        own = [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(len(run.config.seeds))] or [params]
+        masks = np.stack([predict(one, padded) for one in own])
+        for seed_masks in masks:
+            mean, contrast = float(seed_masks.mean()), float(np.ptp(seed_masks, axis=(1, 2, 3)).mean())
+            _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(seed_masks), mean, contrast)
+            progress.warn_of_collapse(phase.start, {"mask_area": mean, "mask_contrast": contrast})
         if run.config.mask.binarize != "none":
             masks = (255 * masks).astype(np.uint8)
+        masks = masks if run.config.seeds else masks[0]
     return step.replicate(step.TrainingData(padded, masks, run.data.train.targets), run.devices)
+
+
+def _stops(run: _Run, phase: schedule.Phase, start: int) -> Iterator[int]:
+    """Where the calls of a phase end: after its first step, which compiles, and where the host or an epoch must."""
+    config = run.config
+    epoch = len(run.data.train.images) // run.plan.batch_size
+    yield start + 1
+    for stop in range(start + 2, phase.stop + 1):
+        if stop == phase.stop or not (stop % epoch and stop % config.log_every and stop % config.checkpoint_every):
+            yield stop
 
 
 def _take_steps(
     run: _Run, phase: schedule.Phase, train_state: state.TrainState
-) -> Iterator[tuple[state.TrainState, dict[str, jax.Array]]]:
-    """The states and metrics of a phase, from where `train_state` stands; each state is gone once the next is asked."""
+) -> Iterator[tuple[state.TrainState, dict[str, jax.Array], int]]:
+    """Calls of one or more steps, from where `train_state` stands to the end of the phase.
+
+    Yields the state, which is gone once the next is asked for, the mean metrics, and how many steps were taken.
+    """
     training = _training_data(run, phase, train_state.params)
     train_step = step.make_train_step(
         run.devices, method=run.method, optimizers=run.optimizers, active=phase.networks, plan=run.plan,
-        augmentation=run.config.augment.to_dict(),
+        augmentation=run.config.augment.to_dict(), several_seeds=bool(run.config.seeds),
     )  # fmt: skip
-    draw_order = jax.jit(step.draw_order, static_argnames="count")
     count = len(training.images)
+    draw_order = jax.jit(functools.partial(step.draw_order, count=count))
+    if run.config.seeds:
+        draw_order = jax.jit(jax.vmap(draw_order, in_axes=(0, None)))
     epoch_steps = count // run.plan.batch_size
-    order = None
-    for done in range(int(train_state.step), phase.stop):
+    order, done = None, int(train_state.step)
+    for stop in _stops(run, phase, done):
         if order is None or done % epoch_steps == 0:
-            order = draw_order(train_state.key, done // epoch_steps, count=count)
-        train_state, metrics = train_step(train_state, training, order)
-        yield train_state, metrics
+            order = draw_order(train_state.key, done // epoch_steps)
+        train_state, metrics = train_step(train_state, training, order, np.int32(stop - done))
+        yield train_state, metrics, stop - done
+        done = stop
 
 
 def _restore_or_init(manager: checkpoints.Manager, run: _Run) -> state.TrainState:
     restored = checkpoints.restore(manager, predictors.saved_template)
     if restored is None:
-        return state.init_state(run.config.seed, run.method.init, run.optimizers)
+        return state.init_seeds(run.config, run.method)
     train_state, meta = restored
     checkpoints.check_same_run(meta, run.config, run.described)
     _LOG.info("continuing after step %d of %s", int(train_state.step), manager.directory)
@@ -114,9 +135,9 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
             for phase in run.phases:
                 if done >= phase.stop:
                     continue
-                for latest, metrics in _take_steps(run, phase, train_state):
-                    train_state, done = latest, done + 1
-                    report.record(done, phase, metrics)
+                for latest, metrics, count in _take_steps(run, phase, train_state):
+                    train_state, done = latest, done + count
+                    report.record(done, phase, metrics, count)
                     if done % config.checkpoint_every == 0 or done == config.steps:
                         checkpoints.save(manager, train_state, config, run.described)
     return train_state

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bginv_jax.augment import augment, rearrange
 
@@ -77,3 +78,10 @@ def test_rearranged_images_keep_their_pixels_and_take_all_places():
     beside = [np.argwhere(np.asarray(image[..., 0]) == 3)[0] - np.argwhere(np.asarray(image[..., 1]) == 2)[0]
               for image in moved]  # fmt: skip
     assert len({tuple(step % 5) for step in beside}) == 4  # right, left, above and below
+
+
+def test_the_gradient_of_rearranging_is_the_same_moves_backwards():
+    x, gradient = jax.random.normal(jax.random.key(4), (2, 40, 6, 6, 2))
+    moved, pull = jax.vjp(lambda x: rearrange(_keys(40), x), x)
+    np.testing.assert_array_equal(pull(moved)[0], x)  # there and back
+    assert float((moved * gradient).sum()) == pytest.approx(float((x * pull(gradient)[0]).sum()), rel=1e-4)

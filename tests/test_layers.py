@@ -1,4 +1,4 @@
-"""Each fast form equals its plain form, in values and in both gradients."""
+"""Each fast form equals its plain form, in values and in every gradient, also inside a loop."""
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,11 @@ PAIRS = {
     "conv3x3": (layers.conv3x3, layers.conv3x3_plain),
     "upsample_conv3x3": (layers.upsample_conv3x3, layers.upsample_conv3x3_plain),
 }
+POOLED = (layers.conv3x3_relu_pool, layers.conv3x3_relu_pool_plain)
 # What f, f_m and f_b convolve at 32x32, for one and three channels, and odd sizes.
 SHAPES = [(2, 32, 32, 1, 32), (2, 32, 32, 3, 32), (2, 16, 16, 32, 64), (2, 8, 8, 64, 128), (2, 4, 4, 1, 128),
-          (2, 4, 4, 128, 128), (2, 8, 8, 256, 64), (2, 16, 16, 128, 32), (3, 7, 5, 2, 3), (1, 1, 1, 4, 2)]  # fmt: skip
+          (2, 4, 4, 128, 128), (2, 4, 4, 128, 64), (2, 8, 8, 64, 32), (2, 8, 8, 256, 64), (2, 16, 16, 128, 32),
+          (3, 7, 5, 2, 3), (1, 1, 1, 4, 2), (2, 9, 3, 5, 7)]  # fmt: skip
 
 
 def _values_and_gradients(function, *arguments):
@@ -43,6 +45,48 @@ def test_convolutions_equal_their_plain_form_in_float64(name):
         kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4), jnp.float64)
         assert x.dtype == jnp.float64
         assert _largest_error(PAIRS[name], x, kernel) < 1e-12
+
+
+@pytest.mark.parametrize(
+    "shape", [s for s in SHAPES if s[1] % 2 == s[2] % 2 == 0] + [(3, 6, 10, 5, 7), (2, 2, 4, 3, 1)]
+)
+def test_pooled_convolution_equals_its_plain_form(shape):
+    n, height, width, inputs, outputs = shape
+    keys = jax.random.split(jax.random.key(2), 3)
+    arrays = (
+        jax.random.normal(keys[0], (n, height, width, inputs)),
+        jax.random.normal(keys[1], (3, 3, inputs, outputs)),
+        jax.random.normal(keys[2], (outputs,)),
+    )
+    assert _largest_error(POOLED, *arrays) < 1e-5
+
+
+@pytest.mark.parametrize("inputs", [1, 4])
+def test_pooled_convolution_equals_its_plain_form_in_float64(inputs):
+    with jax.enable_x64(True):
+        x = jax.random.normal(jax.random.key(0), (2, 6, 8, inputs), jnp.float64)
+        kernel = jax.random.normal(jax.random.key(1), (3, 3, inputs, 4), jnp.float64)
+        assert _largest_error(POOLED, x, kernel, jnp.linspace(-1.0, 1.0, 4, dtype=jnp.float64)) < 1e-12
+
+
+@pytest.mark.parametrize("inputs", [1, 4])
+def test_pooled_convolution_gives_a_tie_to_the_first_pixel_and_nothing_below_zero(inputs):
+    """As reduce-window does: where the image is black all four are the bias."""
+    x, kernel = jnp.zeros((1, 4, 4, inputs)), jnp.ones((3, 3, inputs, 3))
+    pairs = [_values_and_gradients(form, x, kernel, jnp.array([1.0, 0.0, -1.0])) for form in POOLED]
+    for fast, plain in zip(*pairs, strict=True):
+        np.testing.assert_allclose(fast, plain, rtol=1e-6)
+    np.testing.assert_array_equal(pairs[0][3] != 0, [True, False, False])  # the bias's gradient
+
+
+@pytest.mark.parametrize("function", [layers.conv3x3, layers.upsample_conv3x3])
+def test_gradients_are_the_same_in_a_loop(function):
+    x = jax.random.normal(jax.random.key(0), (3, 2, 8, 8, 16))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 16, 8))
+    gradient = jax.grad(lambda kernel, x: (function(x, kernel) ** 2).mean())
+    looped = jax.lax.fori_loop(0, 3, lambda i, total: total + gradient(kernel, x[i]), jnp.zeros_like(kernel))
+    apart = sum(gradient(kernel, one) for one in x)
+    assert float(jnp.abs(looped - apart).max() / jnp.abs(apart).max()) < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(2, 32, 32, 3), (3, 6, 10, 5), (1, 2, 2, 1)])

@@ -38,16 +38,16 @@ MASK_PHASE = Phase(("f_m",), 8, 10)
 
 
 def _config(log_every=5):
-    return ConfigDict({"steps": 10, "batch_size": 4, "log_every": log_every})
+    return ConfigDict({"steps": 10, "batch_size": 4, "log_every": log_every, "seeds": ()})
 
 
 def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog):
     caplog.set_level("INFO", "bginv_jax")
     with Progress(tmp_path, _config(), step=0) as progress:
         for step in range(1, 9):
-            progress.record(step, PHASE, {"loss": jnp.float32(step), "accuracy": jnp.float32(0.25)})
+            progress.record(step, PHASE, {"loss": jnp.float32(step), "accuracy": jnp.float32(0.25)}, 1)
         for step in (9, 10):
-            progress.record(step, MASK_PHASE, {"mask_area": jnp.float32(0), "mask_contrast": jnp.float32(0)})
+            progress.record(step, MASK_PHASE, {"mask_area": jnp.float32(0), "mask_contrast": jnp.float32(0)}, 1)
     first, second, third = _lines(tmp_path)
     assert (first["step"], first["phase"], first["loss"], first["accuracy"]) == (5, "f", 3.0, 0.25)
     assert first["images_per_second"] > 0
@@ -63,10 +63,10 @@ def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog)
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
     with Progress(tmp_path, _config(2), step=0) as progress:
         for step in range(1, 7):
-            progress.record(step, PHASE, {"loss": jnp.float32(1)})
+            progress.record(step, PHASE, {"loss": jnp.float32(1)}, 1)
     with (tmp_path / "metrics.jsonl").open("a") as lines:
         lines.write('{"step": 8, "pha')  # the process was killed while it wrote
     with Progress(tmp_path, _config(2), step=4) as progress:
         for step in (5, 6):
-            progress.record(step, PHASE, {"loss": jnp.float32(2)})
+            progress.record(step, PHASE, {"loss": jnp.float32(2)}, 1)
     assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]

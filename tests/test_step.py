@@ -1,5 +1,7 @@
 """One step: directions of the three updates, frozen networks, devices, the drawing of batches."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,22 +37,28 @@ def _take_step(parts, active, plan, train_state=None, devices=None):
         return jax.jit(lambda *arguments: step.train_step(*arguments, **options))(train_state, training, order, 0)
     copy = jax.tree.map(jnp.copy, train_state)
     replicated = [step.replicate(tree, devices) for tree in (copy, training, order)]
-    return step.make_train_step(devices, **options)(*replicated)
+    return step.make_train_step(devices, **options)(*replicated, np.int32(1))
 
 
 WHOLE = step.BatchPlan(16, 8, 1, 1)
 
 
 def _objective(parts, params):
-    """The saddle-point scalar of the first batch, without augmentation."""
+    """The saddle-point scalar that the first step sees, on its images and draws, without augmentation."""
     _, method, _, initial, training = parts
-    masks = images.as_float(jnp.asarray(training.masks[:16]))
-    batch = methods.Batch(images.as_float(jnp.asarray(training.images[:16])), masks, training.targets[:16], 0)
-    keys = jax.random.split(initial.key, 16)
+    chosen = step.draw_order(initial.key, 0, len(training.images))[:16]
+    images_, masks = (images.as_float(jnp.asarray(array)[chosen]) for array in training[:2])
+    batch = methods.Batch(images_, masks, training.targets[chosen], WHOLE.plain)
+    step_key = jax.random.fold_in(jax.random.fold_in(initial.key, 2), 0)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(step_key, 1), jnp.arange(16))
     return float(jax.jit(lambda p: method.objective(keys, p, batch, ("f", "f_b"))[0])(params))
 
 
 def test_f_descends_and_f_b_ascends(parts):
+    config = parts[0]
+    config.augment.update(rotation=0.0, shift=0.0, zoom=0.0)
+    config.rate.f_b = 1e-4  # Adam's first step moves every weight by the rate: small enough to stay near the gradient
+    parts = (*parts[:2], state.make_optimizers(config), *parts[3:])
     after, _ = _take_step(parts, ("f", "f_b"), WHOLE)
     before = parts[3].params
     start = _objective(parts, before)
@@ -118,7 +126,7 @@ def test_the_state_is_donated(parts):
     )
     placed = step.replicate(jax.tree.map(jnp.copy, initial), devices)
     order = step.draw_order(initial.key, 0, len(training.images))
-    mapped(placed, step.replicate(training, devices), step.replicate(order, devices))
+    mapped(placed, step.replicate(training, devices), step.replicate(order, devices), np.int32(1))
     assert placed.params["f"]["Dense_0"]["kernel"].is_deleted()
 
 
@@ -140,11 +148,12 @@ def test_positions_cover_the_batch_with_equal_shares():
 
 
 @pytest.mark.parametrize(("batch_size", "share", "plain", "devices", "slices"), [
-    (64, 0.25, 16, 8, 1), (64, 0.0, 0, 8, 1), (256, 0.25, 64, 8, 2), (10, 0.25, 2, 2, 1), (7, 0.25, 2, 1, 1),
+    (64, 0.25, 16, 8, 1), (64, 0.0, 0, 8, 1), (256, 0.25, 64, 8, 4), (10, 0.25, 2, 2, 1), (7, 0.25, 2, 1, 1),
     (1, 1.0, 1, 1, 1),
 ])  # fmt: skip
 def test_a_batch_is_planned_over_the_devices_that_share_it_evenly(batch_size, share, plain, devices, slices):
-    assert step.plan_batch(batch_size, share) == step.BatchPlan(batch_size, plain, devices, slices)
+    assert step.plan_batch(batch_size, share, 32) == step.BatchPlan(batch_size, plain, devices, slices)
+    assert step.plan_batch(batch_size, share, 16).slices <= slices <= step.plan_batch(batch_size, share, 64).slices
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 40])
@@ -167,3 +176,70 @@ def test_train_step_needs_no_axis_and_someone_elses_network(parts):
     after, metrics = _take_step((config, method, optimizers, initial, parts[4]), ("f",), WHOLE)
     assert after.params["f"] == pytest.approx(1e-3, rel=1e-3)
     assert metrics["loss"] > 0
+
+
+def test_each_user_of_randomness_has_its_own_keys(parts, monkeypatch):
+    _, method, optimizers, initial, training = parts
+    seen = []
+
+    def augment(keys, images, masks):
+        seen.append(jax.random.key_data(keys))
+        return images, masks
+
+    def objective(keys, params, batch, active):
+        seen.append(jax.random.key_data(keys))
+        return method.objective(keys, params, batch, active)
+
+    monkeypatch.setattr(step, "augment", augment)
+    spied = dataclasses.replace(method, objective=objective)
+    order = jnp.arange(48)
+    step.train_step(
+        initial, jax.tree.map(jnp.asarray, training), order, 0,
+        method=spied, optimizers=optimizers, active=("f",), plan=WHOLE, augmentation={},
+    )  # fmt: skip
+    drawn = np.concatenate([np.asarray(keys) for keys in seen])
+    assert len(np.unique(drawn, axis=0)) == len(drawn) == 2 * WHOLE.batch_size
+
+
+def _steps(parts, train_state, count, **options):
+    config, method, optimizers, _, training = parts
+    devices = jax.local_devices()[:1]
+    taken = step.make_train_step(
+        devices, method=method, optimizers=optimizers, active=("f", "f_b"), plan=WHOLE,
+        augmentation=config.augment.to_dict(), **options,
+    )  # fmt: skip
+    order = step.draw_order(jax.random.key(5), 0, 48)
+    if options:
+        order = jnp.stack([order] * len(config.seeds))
+    copy = jax.tree.map(jnp.copy, train_state)
+    placed = [step.replicate(tree, devices) for tree in (copy, jax.tree.map(jnp.asarray, training), order)]
+    metrics = []
+    for _ in range(3 // count):
+        placed[0], one = taken(*placed, np.int32(count))
+        metrics.append(one)
+    return placed[0], metrics
+
+
+def test_three_steps_in_one_call_are_three_calls(parts):
+    together, (mean,) = _steps(parts, parts[3], 3)
+    apart, each = _steps(parts, parts[3], 1)
+    assert int(together.step) == int(apart.step) == 3
+    for a, b in zip(jax.tree.leaves(together.params), jax.tree.leaves(apart.params), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert mean["loss"] == pytest.approx(np.mean([one["loss"] for one in each]), rel=1e-6)
+
+
+def test_each_of_several_seeds_is_its_single_run(parts):
+    config, method, _, _, training = parts
+    config.seeds = (3, 8)
+    together, (metrics,) = _steps(
+        (*parts[:4], training._replace(masks=np.stack([training.masks] * 2))),
+        state.init_seeds(config, method), 3, several_seeds=True,
+    )  # fmt: skip
+    for i, seed in enumerate(config.seeds):
+        alone, (own,) = _steps(parts, state.init_state(seed, method.init, parts[2]), 3)
+        assert metrics["loss"][i] == pytest.approx(float(own["loss"]), rel=1e-5)
+        for a, b in zip(jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True):
+            np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-6)
+    kernel = together.params["f"]["Dense_0"]["kernel"]
+    assert float(jnp.abs(kernel[0] - kernel[1]).max()) > 0.01

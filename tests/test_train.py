@@ -156,6 +156,32 @@ def test_the_other_switches_train(tiny_config, tmp_path, method):
     assert all(bool(jax.numpy.isfinite(leaf).all()) for leaf in jax.tree.leaves(final.params))
 
 
+def test_several_seeds_are_trained_together_resumed_and_scored_apart(finished, tmp_path):
+    config = finished["config"].copy_and_resolve_references()
+    config.seeds = (0, 4)
+    train.train(config, tmp_path)
+    again = train.train(config, tmp_path)  # restores the stacked state and takes no step
+    assert again.step == 9
+    for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished["state"].params), strict=True):
+        np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-5)
+    records = evaluate.evaluate(tmp_path)
+    assert [record["seed"] for record in records] == [0] * 7 + [4] * 7
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    alone = [json.loads(line) for line in (finished["workdir"] / "metrics.jsonl").read_text().splitlines()]
+    assert [len(line["loss"]) for line in lines if "loss" in line] == [2] * 4
+    assert lines[0]["loss"][0] == pytest.approx(alone[0]["loss"], rel=1e-4)
+    assert lines[0]["loss"][0] != pytest.approx(lines[0]["loss"][1], rel=1e-4)
+    x = data.load(config.data).test.images
+    first, own, other = (
+        bginv_jax.load_predictor(folder, seed=seed)(x)
+        for folder, seed in ((tmp_path, None), (finished["workdir"], 0), (tmp_path, 4))
+    )
+    np.testing.assert_allclose(first, own, rtol=1e-2, atol=1e-3)
+    assert np.abs(first - other).max() > 0.05
+    with pytest.raises(ValueError, match="seed is 1; workdir .* has 0, 4"):
+        bginv_jax.load_predictor(tmp_path, seed=1)
+
+
 def _command(module, *flags, devices=2):
     """Arguments of subprocess that run a command line on so many CPU devices."""
     environment = {**os.environ, "XLA_FLAGS": "", "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)}
@@ -192,6 +218,24 @@ def test_help_lists_every_field():
     ):
         result = _run(module, "--help")
         assert all(word in result.stdout for word in words), result.stdout
+
+
+def test_a_second_start_compiles_nothing(finished, tmp_path):
+    flags = [
+        "--config=experiments/mnist_5k_vanilla.py", f"--config.data.source={finished['config'].data.source}",
+        "--config.batch_size=16", "--config.steps=4",
+    ]  # fmt: skip
+    misses = []
+    for start in ("first", "second"):
+        command = _command("train", *flags, f"--workdir={tmp_path / start}")
+        del command["env"]["JAX_COMPILATION_CACHE_DIR"]
+        command["env"] |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "JAX_DEBUG_LOG_MODULES": "jax._src.compiler"}
+        result = subprocess.run(**command, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+        misses.append(result.stderr.count("PERSISTENT COMPILATION CACHE MISS"))
+        assert "Persistent compilation cache hit" in result.stderr or start == "first"
+    assert misses[0] > 0
+    assert misses[1] == 0
 
 
 def test_a_killed_process_continues_and_the_table_is_written(finished, tmp_path):
