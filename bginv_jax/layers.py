@@ -135,6 +135,21 @@ def _relu_pool_backward(saved, gradient):
 conv3x3_relu_pool.defvjp(_relu_pool_forward, _relu_pool_backward)
 
 
+@jax.custom_vjp
+def _matmul(x, kernel):
+    """x (..., I) @ kernel (I, O). Derived, the kernel's gradient would come transposed, with a copy to turn it."""
+    return x @ kernel
+
+
+def _matmul_backward(saved, gradient):
+    x, kernel = saved
+    kernel_gradient = x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+    return gradient @ kernel.T, kernel_gradient
+
+
+_matmul.defvjp(lambda x, kernel: (_matmul(x, kernel), (x, kernel)), _matmul_backward)
+
+
 def upsample_conv3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Nearest upsampling x2 of x (N, H, W, I), then conv3x3 -> (N, 2H, 2W, O)."""
     return conv3x3_plain(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2), kernel)
@@ -161,7 +176,7 @@ def upsample_conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return k.sum(axis=0), (-k[0], k[2])
 
     def product(x, kernels):  # one matrix product for all of them
-        return jnp.split(x @ jnp.concatenate(kernels, axis=-1), len(kernels), axis=-1)
+        return jnp.split(_matmul(x, jnp.concatenate(kernels, axis=-1)), len(kernels), axis=-1)
 
     rows_sum, rows_ends = taps(kernel)
     both_sum, columns_ends = taps(rows_sum)
