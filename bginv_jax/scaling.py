@@ -24,7 +24,7 @@ AXES = {
     "batch_size": ((64, 8, 16, 32, 128, 256, 1024, 4096), "batch size, images"),
     "size": ((32, 64, 128), "side of an image, pixels"),
     "seeds": ((1, 2, 4, 8), "seeds trained together"),
-    "images": ((4000, 15000, 60000), "training images"),
+    "images": ((15000, 4000, 60000), "training images"),
 }
 _SECONDS, _REPEATS = 1.0, 5
 
@@ -79,8 +79,8 @@ def picture(records: list[dict], path: Path) -> None:
     figure.savefig(path)
 
 
-def main() -> None:
-    output = Path(flags.FLAGS.output).expanduser()
+def write(output: Path) -> None:
+    """Measures every point and writes scaling.jsonl and scaling.png to the folder `output`."""
     output.mkdir(parents=True, exist_ok=True)
     usual = {name: values[0] for name, (values, _) in AXES.items()}
     points = [usual] + [usual | {name: value} for name, (values, _) in AXES.items() for value in values[1:]]
@@ -93,6 +93,10 @@ def main() -> None:
             _LOG.info("%s: %.0f images/s", point, records[-1]["images_per_second"])
     picture(records, output / "scaling.png")
     print(f"written: {output / 'scaling.jsonl'}, {output / 'scaling.png'}")
+
+
+def main() -> None:
+    write(Path(flags.FLAGS.output).expanduser())
 
 
 if __name__ == "__main__":
