@@ -156,13 +156,13 @@ def test_the_command_line_prints_a_table_and_writes_finite_records(tiny_folder, 
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"pairs": 6}, r"--pairs is 6; allowed: at least 7 with --peer=torch"),
-    ({"pairs": 0, "peer": False}, r"--pairs is 0; allowed: at least 1$"),
+    ({"pairs": 6, "peer": True}, r"--pairs is 6; allowed: at least 7 with --peer=torch"),
+    ({"pairs": 0}, r"--pairs is 0; allowed: at least 1$"),
     ({"phases": ["both"]}, r"--phases has 'both'; allowed .*: vanilla, mask, adversarial, joint"),
     ({"batch_sizes": [64, 4001]}, r"--batch_size is 4001; allowed: 1 to 4000"),
 ])  # fmt: skip
 def test_wrong_flags_are_refused(options, message):
-    usual = {"phases": ["mask"], "batch_sizes": [64], "peer": True, "pairs": 7, "seconds": 0.1}
+    usual = {"phases": ["mask"], "batch_sizes": [64], "peer": False, "pairs": 7, "seconds": 0.1}
     with pytest.raises(ValueError, match=message):
         benchmark.benchmark(configs.default_config(), **(usual | options))
 
