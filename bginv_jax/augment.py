@@ -68,6 +68,18 @@ def augment(
     return images, masks
 
 
+def random_crops(keys: jax.Array, photographs: jax.Array, *, size: int) -> jax.Array:
+    """A random square of `size` pixels from a random photograph for each key: (P, T, T, C) -> (N, size, size, C)."""
+    count, side, _, channels = photographs.shape
+
+    def one(key):
+        high = jnp.array([count, side - size + 1, side - size + 1, 1])
+        start = jax.random.randint(key, (4,), 0, high)
+        return jax.lax.dynamic_slice(photographs, start, (1, size, size, channels))[0]
+
+    return jax.vmap(one)(keys)
+
+
 def rearrange(keys: jax.Array, images: jax.Array) -> jax.Array:
     """Rolls each image by a random number of pixels along both axes, mirrors it along each, and transposes it.
 

@@ -35,9 +35,17 @@ def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
     return ocp.CheckpointManager(path, options=options, item_names=("state", "meta"))
 
 
-def save(manager: Manager, train_state: TrainState, config: ConfigDict, dataset: dict) -> None:
-    """Starts writing a checkpoint; training may go on, and the manager's close waits for it."""
-    meta = {"config": config.to_dict(), "dataset": dataset}
+def save(manager: Manager, train_state: TrainState, config: ConfigDict, dataset: dict, origin: dict) -> None:
+    """Starts writing a checkpoint; training may go on, and the manager's close waits for it.
+
+    Args:
+      manager: of `open_manager`.
+      train_state: what is saved.
+      config: of the run.
+      dataset: of `data.Dataset.describe`.
+      origin: of `provenance.describe`.
+    """
+    meta = {"config": config.to_dict(), "dataset": dataset, "origin": origin}
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
     copy = _copy(train_state)
     items = ocp.args.Composite(state=ocp.args.StandardSave(copy), meta=ocp.args.JsonSave(meta))
@@ -81,12 +89,12 @@ def check_same_run(meta: dict, config: ConfigDict, dataset: dict) -> None:
     Raises:
       ValueError: names the field, both values, and what to do.
     """
-    saved, current = configs.flatten(meta["config"]), configs.flatten(config)
-    for name in sorted(saved.keys() | current.keys()):
-        if name not in _FREE and saved.get(name) != current.get(name):
+    saved, current = configs.flatten(configs.saved_config(meta["config"])), configs.flatten(config)
+    for name, value in current.items():
+        if name not in _FREE and saved[name] != value:
             raise ValueError(
-                f"config.{name} is {current.get(name)!r}, but the run in this workdir was started with "
-                f"{saved.get(name)!r}; give it that value, or another --workdir"
+                f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
+                "give it that value, or another --workdir"
             )
     if meta["dataset"]["sha256"] != dataset["sha256"]:
         raise ValueError(

@@ -51,10 +51,11 @@ FIELDS: dict[str, Field] = {
     "schedule": Field(
         ("f:600", "f_m:200", "f+f_b:3200"),
         "the phases in order, NETWORKS:SHARE of the steps; the networks of a phase train in one step",
-        "a tuple of strings such as 'f:600', 'f_m:200', 'f+f_b:3200', of f, f_m and f_b, with positive shares",
+        "a tuple of strings such as 'f:600', 'f_m:200', 'f+f_b:3200', of f, f_l, f_m and f_b, with positive shares",
         schedule.is_schedule,
     ),
     "rate.f": _number(1e-3, "Adam's learning rate for f", 0.0, 1.0),
+    "rate.f_l": _number(1e-3, "Adam's learning rate for f_l", 0.0, 1.0),
     "rate.f_m": _number(1e-3, "Adam's learning rate for f_m", 0.0, 1.0),
     "rate.f_b": _number(1e-3, "Adam's learning rate for f_b", 0.0, 1.0),
     "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
@@ -69,14 +70,17 @@ FIELDS: dict[str, Field] = {
     "augment.zoom": _number(0.1, "largest enlargement, and reduction, share of the side", 0.0, 1.0),
     "augment.flip": _switch(False, "mirror half of the images left to right"),
     "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
+    "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
     "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", methods.MASKS),
     "mask.binarize": _one_of("threshold", "how masks are cut before composing", images.BINARIZATIONS),
     "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
     "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
     "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
+    "mask.aligned": _switch(True, "masks made before a phase move with their augmented image"),
     "background.kind": _one_of("generated", "what stands behind the object", methods.BACKGROUND_KINDS),
-    "background.tiles": _number(2, "a background is this many tiles wide and high", 1, 16),
+    "background.photographs": Field("", "folder of the photographs of that kind", "a path", lambda value: True),
+    "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
@@ -98,6 +102,13 @@ def default_config() -> ConfigDict:
             place = place[part]
         place[leaf] = field.default
     return config.lock()
+
+
+def saved_config(values: dict) -> ConfigDict:
+    """A config that was written to a checkpoint; fields that came later have their default."""
+    config = default_config()
+    config.update(values)
+    return config
 
 
 def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
@@ -141,12 +152,16 @@ def validate(config: ConfigDict) -> None:
     used = {network for phase in phases for network in phase.networks}
     if not used <= set(trained):
         raise _complaint("schedule", config.schedule, f"method {config.method} trains {', '.join(trained)}")
+    if "f_l" in used and "f" not in used:
+        raise _complaint("schedule", config.schedule, "f trains before or with f_l")
     if "f_m" in used and config.mask.kind != "learned":
         raise _complaint("schedule", config.schedule, f"no f_m where config.mask.kind is {config.mask.kind}")
     if "f_b" in used and "f_m" not in used and config.mask.kind == "learned":
         raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
+    if config.background.kind == "photographs" and not config.background.photographs:
+        raise _complaint("background.photographs", "", "a folder, where config.background.kind is photographs")
     if (
         "f_b" in used
         and config.background.kind == "generated"

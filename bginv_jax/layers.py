@@ -22,42 +22,67 @@ def _patches(x: jax.Array, side: int, stride: int) -> jax.Array:
     """Neighbourhoods of side^2 pixels, from one above and left: (N, H, W, C) -> (N, H/stride, W/stride, side^2 C)."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    rows, columns = height - stride + 1, width - stride + 1
     return jnp.concatenate(
-        [padded[:, i : i + rows : stride, j : j + columns : stride] for i in range(side) for j in range(side)], axis=-1
+        [padded[:, i : i + height : stride, j : j + width : stride] for i in range(side) for j in range(side)], axis=-1
     )
 
 
 @jax.custom_vjp
+def _matmul(x, kernel):
+    """x (..., I) @ kernel (I, O). Derived, the kernel's gradient would come transposed, with a copy to turn it."""
+    return x @ kernel
+
+
+def _matmul_backward(saved, gradient):
+    x, kernel = saved
+    kernel_gradient = x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
+    return gradient @ kernel.T, kernel_gradient
+
+
+_matmul.defvjp(lambda x, kernel: (_matmul(x, kernel), (x, kernel)), _matmul_backward)
+
+
 def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Equals `conv3x3_plain`; with few input channels it is one matrix product of nine shifted copies.
+    """Equals `conv3x3_plain`; with few input channels it is one matrix product of nine shifted copies."""
+    if x.shape[-1] > _FEW_CHANNELS:
+        return _conv3x3(x, kernel)
+    return _matmul(_patches(x, 3, 1), kernel.reshape(-1, kernel.shape[-1]))
+
+
+@jax.custom_vjp
+def _conv3x3(x, kernel):
+    """`conv3x3_plain` whose gradient for the kernel is a forward convolution too, over images as channels.
 
     On CPU the compiler turns only forward convolutions into library calls wherever they stand; the gradient for the
-    kernel that it derives itself runs 50 times slower inside a loop. Here that gradient is a forward convolution too,
-    over images as channels.
+    kernel that it derives itself runs 50 times slower inside a loop.
     """
-    if x.shape[-1] > _FEW_CHANNELS:
-        return conv3x3_plain(x, kernel)
-    return _patches(x, 3, 1) @ kernel.reshape(-1, kernel.shape[-1])
+    return conv3x3_plain(x, kernel)
 
 
 def _conv3x3_backward(saved, gradient):
     x, kernel = saved
-    x_gradient = conv3x3_plain(gradient, kernel[::-1, ::-1].swapaxes(2, 3))
-    if x.shape[-1] > _FEW_CHANNELS:
-        by_tap = lax.conv_general_dilated(
-            x.transpose(3, 1, 2, 0),
-            gradient.transpose(1, 2, 0, 3),
-            (1, 1),
-            ((1, 1), (1, 1)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return x_gradient, by_tap.transpose(1, 2, 0, 3)
-    patches = _patches(x, 3, 1).reshape(-1, kernel[..., 0].size)
-    return x_gradient, (patches.T @ gradient.reshape(len(patches), -1)).reshape(kernel.shape)
+    by_tap = lax.conv_general_dilated(
+        x.transpose(3, 1, 2, 0),
+        gradient.transpose(1, 2, 0, 3),
+        (1, 1),
+        ((1, 1), (1, 1)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return conv3x3_plain(gradient, kernel[::-1, ::-1].swapaxes(2, 3)), by_tap.transpose(1, 2, 0, 3)
 
 
-conv3x3.defvjp(lambda x, kernel: (conv3x3(x, kernel), (x, kernel)), _conv3x3_backward)
+_conv3x3.defvjp(lambda x, kernel: (_conv3x3(x, kernel), (x, kernel)), _conv3x3_backward)
+
+
+def strided_conv3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Stride-2 convolution of x (N, H, W, I) with kernel (3, 3, I, O), a zero on each side -> (N, H/2, W/2, O)."""
+    margin = ((1, 1), (1, 1))
+    return lax.conv_general_dilated(x, kernel, (2, 2), margin, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def strided_conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Equals `strided_conv3x3_plain` as one matrix product of patches, whose gradients are matrix products, too."""
+    return _matmul(_patches(x, 3, 2), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def conv3x3_relu_pool_plain(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
@@ -110,7 +135,7 @@ def _block_kernels(kernel: jax.Array) -> jax.Array:
 def _relu_pool_forward(x, kernel, bias):
     if x.shape[-1] > _FEW_CHANNELS:
         n, height, width, _ = x.shape
-        blocks = conv3x3(x, kernel).reshape(n, height // 2, 2, width // 2, 2, -1)
+        blocks = conv3x3_plain(x, kernel).reshape(n, height // 2, 2, width // 2, 2, -1)
         quarters = [blocks[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]
     else:
         patches = _patches(x, 4, 2)
@@ -133,21 +158,6 @@ def _relu_pool_backward(saved, gradient):
 
 
 conv3x3_relu_pool.defvjp(_relu_pool_forward, _relu_pool_backward)
-
-
-@jax.custom_vjp
-def _matmul(x, kernel):
-    """x (..., I) @ kernel (I, O). Derived, the kernel's gradient would come transposed, with a copy to turn it."""
-    return x @ kernel
-
-
-def _matmul_backward(saved, gradient):
-    x, kernel = saved
-    kernel_gradient = x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
-    return gradient @ kernel.T, kernel_gradient
-
-
-_matmul.defvjp(lambda x, kernel: (_matmul(x, kernel), (x, kernel)), _matmul_backward)
 
 
 def upsample_conv3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -218,11 +228,12 @@ def max_pool2x2(x: jax.Array) -> jax.Array:
 class Conv3x3(nn.Module):
     """A biased 3x3 convolution with the parameters of `nn.Conv`.
 
-    upsample: of the x2 upsampled input. relu_pool: followed by relu and 2x2 max pooling.
+    upsample: of the x2 upsampled input. stride: 1 or 2. relu_pool: followed by relu and 2x2 max pooling.
     """
 
     features: int
     upsample: bool = False
+    stride: int = 1
     relu_pool: bool = False
 
     @nn.compact
@@ -232,4 +243,5 @@ class Conv3x3(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
         if self.relu_pool:
             return conv3x3_relu_pool(x, kernel, bias)
-        return (upsample_conv3x3 if self.upsample else conv3x3)(x, kernel) + bias
+        convolve = upsample_conv3x3 if self.upsample else strided_conv3x3 if self.stride == 2 else conv3x3
+        return convolve(x, kernel) + bias

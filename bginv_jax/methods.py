@@ -14,12 +14,12 @@ import optax
 from flax import linen as nn
 from jax import lax
 
+from bginv_jax import attention, networks
 from bginv_jax import images as image_ops
-from bginv_jax import networks
 from bginv_jax.augment import rearrange
 
 MASKS = ("learned", "nonzero")
-BACKGROUND_KINDS = ("generated", "noise", "black")
+BACKGROUND_KINDS = ("generated", "noise", "black", "photographs")
 
 Params = Mapping[str, Any]
 
@@ -31,12 +31,14 @@ class Batch(NamedTuple):
     masks: (N, S, S, 1), cut and moved as the images were, or None where f_m makes them in the same step.
     targets: (N, ...).
     plain: how many images, from the first, keep their own background (static).
+    backgrounds: (N, S, S, C) that stand behind the objects, or None where f_b paints them.
     """
 
     images: jax.Array
     masks: jax.Array | None
     targets: jax.Array
     plain: int
+    backgrounds: jax.Array | None = None
 
 
 class Network(NamedTuple):
@@ -75,6 +77,8 @@ class Method:
       `active` names the networks that train, keys is (N,). Metrics are scalars, means over the batch.
     predict(params, images) -> outputs, which `task` scores.
     predict_mask(params, images) -> masks, and binarize(masks) -> masks as composites take them; None without masks.
+    paint(params, keys) -> backgrounds (N, S, S, C); None where f_b does not paint them.
+    attend(params, images) -> (heat maps, boxes) as `attention` has them; None without attention.
     """
 
     init: Callable[[jax.Array], dict[str, Any]]
@@ -83,6 +87,8 @@ class Method:
     task: Task
     predict_mask: Callable[[Params, jax.Array], jax.Array] | None = None
     binarize: Callable[[jax.Array], jax.Array] | None = None
+    paint: Callable[[Params, jax.Array], jax.Array] | None = None
+    attend: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
 
 CLASSIFICATION = Task(
@@ -134,11 +140,46 @@ def make_vanilla(f: Network, task: Task) -> Method:
     return Method(lambda key: {"f": f.init(key)}, objective, lambda params, x: f.apply(params["f"], x), task)
 
 
-def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *, mask, background) -> Method:
+def make_attention(f: Network, truncated: Callable, f_l: Network, task: Task, *, threshold: float) -> Method:
+    """The global network f, then f_l on the crop where f looks, with what f saw (Guan et al. 2018).
+
+    Args:
+      f: learns from whole images, and not from f_l.
+      truncated: (params of f, images) -> f's last maps (N, s, s, K).
+      f_l: takes the pair (crops, maps on average (N, K)).
+      task: both losses.
+      threshold: of the heat map, from 0 to 1.
+    """
+
+    def look(params, x):
+        maps = lax.stop_gradient(truncated(params["f"], x))
+        heat = attention.heat_map(maps)
+        return maps, heat, attention.attended_box(heat, threshold=threshold, size=x.shape[1])
+
+    def predict(params, x):
+        maps, _, boxes = look(params, x)
+        return f_l.apply(params["f_l"], (attention.crop(x, boxes), maps.mean(axis=(1, 2))))
+
+    def objective(keys, params, batch, active):
+        total, metrics = jnp.zeros(()), {}
+        predictors = {"f": lambda: f.apply(params["f"], batch.images), "f_l": lambda: predict(params, batch.images)}
+        for name in active:
+            metrics = task.measure(predictors[name](), batch.targets)
+            total += metrics["loss"]
+        return total, metrics
+
+    def init(key):
+        keys = jax.random.split(key)
+        return {"f": f.init(keys[0]), "f_l": f_l.init(keys[1])}
+
+    return Method(init, objective, predict, task, attend=lambda params, x: look(params, x)[1:])
+
+
+def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: Task, *, mask, background) -> Method:
     """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
 
     f_m learns from L(f(m x), y) with f held still, and composites send it no gradient: it would learn to leave no room
-    for backgrounds. `mask` and `background` are the config's groups of these names.
+    for backgrounds. `mask` and `background` are the config's groups of these names. Without f_b the batch has them.
     """
 
     def binarize(m):
@@ -156,11 +197,14 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
         metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
         return loss + penalty, binarize(lax.stop_gradient(m)), metrics
 
-    def composites(keys, params, x, m):
+    def paint(params, keys):
+        return f_b.apply(params["f_b"], jax.vmap(f_b.draw)(keys))
+
+    def composites(keys, params, x, m, b):
         """Objects on backgrounds, and what the brightness of the backgrounds costs f_b."""
         halo_keys, noise_keys, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
         radius = jax.vmap(lambda key: jax.random.randint(key, (), 0, mask.halo + 1))(halo_keys)
-        b = f_b.apply(params["f_b"], jax.vmap(f_b.draw)(noise_keys))
+        b = paint(params, noise_keys) if b is None else b
         b = rearrange(move_keys, b) if background.move else b
         m = image_ops.dilate(m, radius, largest=mask.halo)
         brightness = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(len(b))
@@ -172,7 +216,8 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
         if "f_m" in active:
             total, m, metrics = mask_terms(params, batch)
         if "f_b" in active:
-            composed, brightness = composites(keys[plain:], params, x[plain:], m[plain:])
+            b = None if batch.backgrounds is None else batch.backgrounds[plain:]
+            composed, brightness = composites(keys[plain:], params, x[plain:], m[plain:], b)
             x = jnp.concatenate([x[:plain], composed])
             total -= brightness
         if "f" in active or "f_b" in active:
@@ -183,7 +228,7 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
 
     def init(key):
         keys = jax.random.split(key, 3)
-        return {"f": f.init(keys[0]), "f_m": f_m.init(keys[1]), "f_b": f_b.init(keys[2])}
+        return {"f": f.init(keys[0]), "f_m": f_m.init(keys[1]), "f_b": f_b.init(keys[2]) if f_b else {}}
 
     return Method(
         init,
@@ -192,6 +237,7 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
         task=task,
         predict_mask=lambda params, x: f_m.apply(params["f_m"], x),
         binarize=binarize,
+        paint=paint if f_b else None,
     )
 
 
@@ -199,14 +245,33 @@ def _vanilla(config, shape: tuple[int, int, int], classes: int) -> Method:
     return make_vanilla(flax_network(networks.Classifier(classes), shape), CLASSIFICATION)
 
 
+def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
+    f, f_l = networks.Classifier(classes), networks.LocalClassifier(classes)
+    maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
+
+    def init_f_l(key):
+        return f_l.init(key, jnp.zeros((1, *shape)), jnp.zeros((1, maps.shape[-1])))["params"]
+
+    return make_attention(
+        flax_network(f, shape),
+        lambda params, x: f.apply({"params": params}, x, truncated=True),
+        Network(init_f_l, lambda params, inputs: f_l.apply({"params": params}, *inputs)),
+        CLASSIFICATION,
+        threshold=config.attention.threshold,
+    )
+
+
 def _proposal(config, shape: tuple[int, int, int], classes: int) -> Method:
     f_m = flax_network(networks.MaskGenerator(), shape)
     if config.mask.kind == "nonzero":
         f_m = Network(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
+    f_b = None
+    if config.background.kind != "photographs":
+        f_b = background_source(config.background.kind, shape, config.background.tiles)
     return make_proposal(
         flax_network(networks.Classifier(classes), shape),
         f_m,
-        background_source(config.background.kind, shape, config.background.tiles),
+        f_b,
         CLASSIFICATION,
         mask=config.mask,
         background=config.background,
@@ -222,6 +287,7 @@ class Recipe(NamedTuple):
 
 METHODS: dict[str, Recipe] = {
     "vanilla": Recipe(("f",), _vanilla),
+    "attention": Recipe(("f", "f_l"), _attention),
     "proposal": Recipe(("f", "f_m", "f_b"), _proposal),
 }
 

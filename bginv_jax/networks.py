@@ -1,4 +1,4 @@
-"""The three networks of the poster as Flax modules: f classifies, f_m finds the object, f_b paints backgrounds.
+"""The networks as Flax modules: f classifies, f_m finds the object, f_b paints backgrounds, f_l looks again at a crop.
 
 Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
 """
@@ -29,16 +29,40 @@ def padded_size(height: int, width: int) -> int:
 
 
 class Classifier(nn.Module):
-    """f: images (N, S, S, C) -> logits (N, classes). S must be a `padded_size`."""
+    """f: images (N, S, S, C) -> logits (N, classes). S must be a `padded_size`.
+
+    Truncated, as the attention baseline has it (the poster's G^T), it ends with the last pooled maps (N, s, s, K).
+    """
 
     classes: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, *, truncated: bool = False) -> jax.Array:
         for i in range(block_count(x.shape[1])):
             x = Conv3x3(32 * 2**i, relu_pool=True)(x)
+        if truncated:
+            return x
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(128, kernel_init=nn.initializers.glorot_uniform())(x))
+        return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
+
+
+class LocalClassifier(nn.Module):
+    """f_l, the local network L and its fusion with the global one (Guan et al. 2018): crops, pooled maps -> logits.
+
+    Crops are (N, S, S, C), what f's last maps hold on average (N, K), logits (N, classes).
+    """
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, crops: jax.Array, pooled: jax.Array) -> jax.Array:
+        x = crops
+        for features in (128, 256, 512):
+            x = nn.relu(Conv3x3(features, stride=2)(x))
+        x = jnp.concatenate([x.mean(axis=(1, 2)), pooled], axis=-1)
+        for features in (2048, 256):
+            x = nn.relu(nn.Dense(features, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
 

@@ -18,24 +18,18 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 class Trained(NamedTuple):
-    """What a workdir holds: the method and its parameters, the config and data it was trained with."""
+    """What a workdir holds: the method and its parameters, the config and data it was trained with, and where."""
 
     method: methods.Method
     params: dict[str, Any]
     config: ConfigDict
     dataset: dict
-
-
-def saved_config(meta: dict) -> ConfigDict:
-    """The config in a checkpoint's meta."""
-    config = configs.default_config()
-    config.update(meta["config"])
-    return config
+    origin: dict
 
 
 def saved_template(meta: dict) -> state.TrainState:
     """The shapes of the state beside a checkpoint's meta."""
-    config = saved_config(meta)
+    config = configs.saved_config(meta["config"])
     return state.abstract_state(config, methods.make_method(config, meta["dataset"]))
 
 
@@ -52,18 +46,18 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
     if restored is None:
         raise ValueError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     train_state, meta = restored
-    config = saved_config(meta)
+    config = configs.saved_config(meta["config"])
+    origin = meta.get("origin", {})
     if int(train_state.step) < config.steps:
         _LOG.warning("%s: trained for %d of %d steps", workdir, int(train_state.step), config.steps)
     method = methods.make_method(config, meta["dataset"])
     if not config.seeds:
-        return [Trained(method, train_state.params, config, meta["dataset"])]
+        return [Trained(method, train_state.params, config, meta["dataset"], origin)]
     trained = []
-    for i, seed in enumerate(config.seeds):
+    for seed, params in zip(config.seeds, state.split_seeds(train_state.params, len(config.seeds)), strict=True):
         own = config.copy_and_resolve_references()
         own.seed, own.seeds = seed, ()
-        params = jax.tree.map(lambda leaf, i=i: leaf[i], train_state.params)
-        trained.append(Trained(method, params, own, meta["dataset"]))
+        trained.append(Trained(method, params, own, meta["dataset"], origin))
     return trained
 
 

@@ -11,10 +11,13 @@ import numpy as np
 import tensorboardX
 import tqdm
 from ml_collections import ConfigDict
+from skimage import io
 
 from bginv_jax import schedule
 
 _LOG = logging.getLogger(__name__)
+
+BACKGROUNDS_SHOWN = 8
 
 _FLAT = 0.05  # a mask whose largest and smallest value differ by less, on average, shows no object
 _EMPTY, _FULL = 0.005, 0.95  # share of the image
@@ -43,6 +46,20 @@ def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = Tr
     collapse = mask_collapse(metrics, trained=trained)
     if collapse:
         _LOG.warning("step %d: mask collapsed: %s", step, collapse)
+
+
+def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
+    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
+    folder = workdir / "backgrounds"
+    folder.mkdir(exist_ok=True)
+    strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
+    io.imsave(folder / f"{step:08d}.png", strip.squeeze(), check_contrast=False)
+
+
+def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
+    """What `write_backgrounds` wrote, by step: uint8 (N, S, S) or (N, S, S, 3)."""
+    strips = {int(path.stem): io.imread(path) for path in sorted((workdir / "backgrounds").glob("*.png"))}
+    return {step: np.stack(np.split(strip, BACKGROUNDS_SHOWN, axis=1)) for step, strip in strips.items()}
 
 
 def _keep_until(path: Path, step: int) -> None:

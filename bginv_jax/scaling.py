@@ -26,6 +26,7 @@ AXES = {
     "seeds": ((1, 2, 4, 8), "seeds trained together"),
     "images": ((15000, 4000, 60000), "training images"),
 }
+_USUAL = {name: values[0] for name, (values, _) in AXES.items()}
 _SECONDS, _REPEATS = 1.0, 5
 
 
@@ -57,11 +58,10 @@ def measure(*, batch_size: int, size: int, seeds: int, images: int) -> dict:
 def picture(records: list[dict], path: Path) -> None:
     """Draws the records, one panel for what grows: images/s, and 32x32 pixels/s where the images grow."""
     figure = Figure(figsize=(11, 2.9), dpi=150, layout="constrained")
-    usual = {name: values[0] for name, (values, _) in AXES.items()}
     highest = 0.0
     panels = figure.subplots(1, len(AXES), sharey=True)
     for axes, (name, (values, title)) in zip(panels, AXES.items(), strict=True):
-        chosen = [r for r in records if all(r[other] == usual[other] for other in AXES if other != name)]
+        chosen = [r for r in records if all(r[other] == _USUAL[other] for other in AXES if other != name)]
         chosen.sort(key=lambda record: record[name])
         places = [record[name] for record in chosen]
         rates = [record["images_per_second"] for record in chosen]
@@ -82,8 +82,7 @@ def picture(records: list[dict], path: Path) -> None:
 def write(output: Path) -> None:
     """Measures every point and writes scaling.jsonl and scaling.png to the folder `output`."""
     output.mkdir(parents=True, exist_ok=True)
-    usual = {name: values[0] for name, (values, _) in AXES.items()}
-    points = [usual] + [usual | {name: value} for name, (values, _) in AXES.items() for value in values[1:]]
+    points = [_USUAL] + [_USUAL | {name: value} for name, (values, _) in AXES.items() for value in values[1:]]
     records = []
     with (output / "scaling.jsonl").open("w") as lines:
         for point in points:

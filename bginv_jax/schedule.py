@@ -9,10 +9,11 @@ import re
 
 import optax
 
-NETWORKS = ("f", "f_m", "f_b")
+NETWORKS = ("f", "f_l", "f_m", "f_b")
 DECAYS = ("constant", "cosine")
 
-_PHASE = re.compile(r"((?:f|f_m|f_b)(?:\+(?:f|f_m|f_b))*):(\d+(?:\.\d*)?)")
+_NETWORK = "(?:" + "|".join(NETWORKS) + ")"
+_PHASE = re.compile(rf"({_NETWORK}(?:\+{_NETWORK})*):(\d+(?:\.\d*)?)")
 
 
 @dataclasses.dataclass(frozen=True)

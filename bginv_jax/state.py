@@ -60,8 +60,17 @@ def init_seeds(config: ConfigDict, method: Method) -> TrainState:
     optimizers = make_optimizers(config)
     if not config.seeds:
         return init_state(config.seed, method.init, optimizers)
-    states = [init_state(seed, method.init, optimizers) for seed in config.seeds]
+    return stack_seeds([init_state(seed, method.init, optimizers) for seed in config.seeds])
+
+
+def stack_seeds(states: list[TrainState]) -> TrainState:
+    """States of single seeds, at the same step, as one state of several."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)._replace(step=states[0].step)
+
+
+def split_seeds(params: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """The parameters of each of `count` seeds of a state of several."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(count)]
 
 
 def abstract_state(config: ConfigDict, method: Method) -> TrainState:

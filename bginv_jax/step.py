@@ -15,7 +15,7 @@ import optax
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bginv_jax.augment import augment
+from bginv_jax.augment import augment, random_crops
 from bginv_jax.images import as_float
 from bginv_jax.methods import Batch, Method
 from bginv_jax.state import Optimizers, TrainState
@@ -27,12 +27,14 @@ _CPU_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a 
 class TrainingData(NamedTuple):
     """images (M, S, S, C) uint8, masks (M, S, S, 1) uint8 or float or None, targets (M, ...).
 
+    photographs (P, T, T, C) uint8, T at least S, whose random crops are the backgrounds; None where f_b paints them.
     Of several seeds together, the masks have a leading axis of seeds.
     """
 
     images: jax.Array
     masks: jax.Array | None
     targets: jax.Array
+    photographs: jax.Array | None = None
 
 
 class BatchPlan(NamedTuple):
@@ -84,6 +86,12 @@ def draw_order(key: jax.Array, epoch: jax.Array, count: int) -> jax.Array:
     return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 1), epoch), count)
 
 
+def make_draw_order(count: int, *, several_seeds: bool = False) -> Callable:
+    """`draw_order` of `count` images, jitted: (key, epoch) -> order; of several seeds, from a key and an order each."""
+    draw = functools.partial(draw_order, count=count)
+    return jax.jit(jax.vmap(draw, in_axes=(0, None)) if several_seeds else draw)
+
+
 def train_step(
     state: TrainState,
     data: TrainingData,
@@ -95,6 +103,7 @@ def train_step(
     active: tuple[str, ...],
     plan: BatchPlan,
     augmentation: dict[str, Any],
+    align_masks: bool = True,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One step of all `active` networks: their scalar is differentiated once; f and f_m descend, f_b ascends.
@@ -108,6 +117,7 @@ def train_step(
       active: the networks that train; the others cost nothing and keep every bit.
       plan: how the batch is split.
       augmentation: keyword arguments of `augment`.
+      align_masks: the data's masks move with their image. The authors' stay, and no longer fit it.
       axis: name of the device axis, None outside pmap.
 
     Returns:
@@ -120,15 +130,21 @@ def train_step(
         positions = plan.positions(device, part)
         chosen = order[window + positions]
         # Each user of randomness has a key of its own, or what one draws would tell what the other does.
-        augment_keys, method_keys = (
+        augment_keys, method_keys, crop_keys = (
             jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(step_key, user), positions)
-            for user in (0, 1)
+            for user in (0, 1, 2)
         )
         masks = None if data.masks is None else as_float(data.masks[chosen])
-        images, masks = augment(augment_keys, as_float(data.images[chosen]), masks, **augmentation)
+        images, moved = augment(
+            augment_keys, as_float(data.images[chosen]), masks if align_masks else None, **augmentation
+        )
+        masks = moved if align_masks else masks
         if masks is not None and data.masks.dtype == jnp.uint8:
             masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
-        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part)
+        backgrounds = None
+        if data.photographs is not None:
+            backgrounds = as_float(random_crops(crop_keys, data.photographs, size=images.shape[1]))
+        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part, backgrounds)
         learned = {name: state.params[name] for name in active}
         return jax.grad(lambda p: method.objective(method_keys, {**state.params, **p}, batch, active), has_aux=True)(
             learned

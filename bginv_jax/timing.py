@@ -60,13 +60,11 @@ def make_runner(config: ConfigDict, source: data.Dataset, active: tuple[str, ...
     whole = functools.partial(step.train_step, plan=plan._replace(devices=1, slices=1), **options)
     shapes = jax.eval_shape(lambda *trees: trees, initial, training, jnp.zeros(count, jnp.int32))
     flop = jax.jit(whole).lower(*shapes, 0).cost_analysis()["flops"] * max(1, seeds)
-    draw_order = functools.partial(step.draw_order, count=count)
+    draw_order = step.make_draw_order(count, several_seeds=bool(seeds))
     if seeds:  # all alike, which costs what different ones do
-        initial = jax.tree.map(lambda leaf: jnp.stack([leaf] * seeds), initial)._replace(step=initial.step)
+        initial = state.stack_seeds([initial] * seeds)
         masks = None if training.masks is None else np.stack([training.masks] * seeds)
         training = training._replace(masks=masks)
-        draw_order = jax.vmap(draw_order, in_axes=(0, None))
-    draw_order = jax.jit(draw_order)
     training, train_state = step.replicate(training, devices), step.replicate(initial, devices)
     train_step = step.make_train_step(devices, plan=plan, several_seeds=bool(seeds), **options)
     batches, done, order = count // config.batch_size, 0, None

@@ -4,7 +4,6 @@ Started again on the same workdir it continues where the newest checkpoint ends.
 """
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,20 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from bginv_jax import checkpoints, command_line, data, images, methods, predictors, progress, schedule, state, step
+from bginv_jax import (
+    checkpoints,
+    command_line,
+    data,
+    images,
+    methods,
+    photographs,
+    predictors,
+    progress,
+    provenance,
+    schedule,
+    state,
+    step,
+)
 from bginv_jax import config as configs
 
 _LOG = logging.getLogger("bginv_jax.train")  # run with -m, __name__ is __main__
@@ -32,6 +44,7 @@ class _Run:
     phases: tuple[schedule.Phase, ...]
     plan: step.BatchPlan
     devices: list[jax.Device]
+    photographs: np.ndarray | None
 
 
 def _prepare(config: ConfigDict) -> _Run:
@@ -44,20 +57,25 @@ def _prepare(config: ConfigDict) -> _Run:
     phases = schedule.make_phases(config.schedule, config.steps)
     composes = any("f_b" in phase.networks for phase in phases)
     plan = step.plan_batch(config.batch_size, config.background.plain_share if composes else 1.0, source.size)
+    pictures = None
+    if composes and config.background.kind == "photographs":
+        pictures = photographs.load(config.background.photographs, size=source.size, channels=source.shape[-1])
     return _Run(
         config, source, described, methods.make_method(config, described), state.make_optimizers(config), phases, plan,
-        jax.local_devices()[: plan.devices],
+        jax.local_devices()[: plan.devices], pictures,
     )  # fmt: skip
 
 
 def _training_data(run: _Run, phase: schedule.Phase, params: dict) -> step.TrainingData:
     """The training set on the devices, with the masks that composites of this phase take, made once."""
     padded = images.pad_to(run.data.train.images, run.data.size)
-    masks = None
+    masks = pictures = None
+    if "f_b" in phase.networks:
+        pictures = run.photographs
     if "f_b" in phase.networks and "f_m" not in phase.networks:
         method = run.method
         predict = step.make_forward(lambda p, x: method.binarize(method.predict_mask(p, x)), run.devices)
-        own = [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(len(run.config.seeds))] or [params]
+        own = state.split_seeds(params, len(run.config.seeds)) or [params]
         masks = np.stack([predict(one, padded) for one in own])
         for seed_masks in masks:
             mean, contrast = float(seed_masks.mean()), float(np.ptp(seed_masks, axis=(1, 2, 3)).mean())
@@ -66,7 +84,7 @@ def _training_data(run: _Run, phase: schedule.Phase, params: dict) -> step.Train
         if run.config.mask.binarize != "none":
             masks = (255 * masks).astype(np.uint8)
         masks = masks if run.config.seeds else masks[0]
-    return step.replicate(step.TrainingData(padded, masks, run.data.train.targets), run.devices)
+    return step.replicate(step.TrainingData(padded, masks, run.data.train.targets, pictures), run.devices)
 
 
 def _stops(run: _Run, phase: schedule.Phase, start: int) -> Iterator[int]:
@@ -89,12 +107,11 @@ def _take_steps(
     training = _training_data(run, phase, train_state.params)
     train_step = step.make_train_step(
         run.devices, method=run.method, optimizers=run.optimizers, active=phase.networks, plan=run.plan,
-        augmentation=run.config.augment.to_dict(), several_seeds=bool(run.config.seeds),
+        augmentation=run.config.augment.to_dict(), align_masks=run.config.mask.aligned,
+        several_seeds=bool(run.config.seeds),
     )  # fmt: skip
     count = len(training.images)
-    draw_order = jax.jit(functools.partial(step.draw_order, count=count))
-    if run.config.seeds:
-        draw_order = jax.jit(jax.vmap(draw_order, in_axes=(0, None)))
+    draw_order = step.make_draw_order(count, several_seeds=bool(run.config.seeds))
     epoch_steps = count // run.plan.batch_size
     order, done = None, int(train_state.step)
     for stop in _stops(run, phase, done):
@@ -103,6 +120,13 @@ def _take_steps(
         train_state, metrics = train_step(train_state, training, order, np.int32(stop - done))
         yield train_state, metrics, stop - done
         done = stop
+
+
+def _show_backgrounds(run: _Run, workdir: Path, train_state: state.TrainState) -> None:
+    """Keeps what f_b, of the first seed, makes of the same noise at every checkpoint: the poster's figure 4."""
+    params = state.split_seeds(train_state.params, 1)[0] if run.config.seeds else train_state.params
+    keys = jax.random.split(jax.random.key(0), progress.BACKGROUNDS_SHOWN)
+    progress.write_backgrounds(workdir, int(train_state.step), np.asarray(jax.jit(run.method.paint)(params, keys)))
 
 
 def _restore_or_init(manager: checkpoints.Manager, run: _Run) -> state.TrainState:
@@ -122,6 +146,7 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
       ValueError: for a wrong config, unreadable data, or a workdir of another run; names the field or file.
     """
     run = _prepare(config)
+    origin = provenance.describe()
     workdir = Path(workdir).expanduser()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
         train_state = step.replicate(_restore_or_init(manager, run), run.devices)
@@ -139,7 +164,9 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
                     train_state, done = latest, done + count
                     report.record(done, phase, metrics, count)
                     if done % config.checkpoint_every == 0 or done == config.steps:
-                        checkpoints.save(manager, train_state, config, run.described)
+                        checkpoints.save(manager, train_state, config, run.described, origin)
+                        if "f_b" in phase.networks and run.method.paint:
+                            _show_backgrounds(run, workdir, train_state)
     return train_state
 
 

@@ -19,7 +19,7 @@ def saved(tmp_path):
         for count in (2, 4):
             params = {"f": {"kernel": jax.random.normal(jax.random.key(count), (3, 4))}, "f_b": {}}
             states.append(TrainState(jax.numpy.int32(count), jax.random.key(7), params, {"f": (), "f_b": ()}))
-            checkpoints.save(manager, states[-1], config, dataset)
+            checkpoints.save(manager, states[-1], config, dataset, {})
     return tmp_path, states, config, dataset
 
 
@@ -48,7 +48,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_written_again(saved, caplog):
         restored, _ = checkpoints.restore(manager, lambda meta: states[0])
         assert _same_bits(restored, states[0])
         assert "checkpoint 4 of" in caplog.text
-        checkpoints.save(manager, states[1], config, dataset)
+        checkpoints.save(manager, states[1], config, dataset, {})
     with checkpoints.open_manager(workdir) as manager:
         assert _same_bits(checkpoints.restore(manager, lambda meta: states[0])[0], states[1])
 

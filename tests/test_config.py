@@ -29,7 +29,7 @@ def test_the_defaults_are_valid_and_described():
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [
-    ("method", "proposals", r"config.method is 'proposals'; allowed: one of vanilla, proposal"),
+    ("method", "proposals", r"config.method is 'proposals'; allowed: one of vanilla, attention, proposal"),
     ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
     ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
     ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
@@ -42,7 +42,8 @@ def test_the_defaults_are_valid_and_described():
     ("data.train_split", "", r"config.data.train_split is ''; allowed"),
     ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),
     ("mask.kind", "nonzero", r"config.schedule .* no f_m where config.mask.kind is nonzero"),
-    ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, noise, black"),
+    ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, .*, photographs"),
+    ("background.kind", "photographs", r"config.background.photographs is ''; allowed: a folder"),
     ("background.plain_share", 1.0, r"config.background.plain_share is 1.0; allowed: some of the batch is composed"),
 ])  # fmt: skip
 def test_a_wrong_value_is_refused(name, value, message):
