@@ -6,9 +6,7 @@ PY := .venv/bin/python
 .PHONY: table1 test clean
 
 table1: .venv/installed
-	$(PY) -m bginv_jax.train --config=experiments/mnist_5k_vanilla.py --workdir=$(RUNS)/vanilla
-	$(PY) -m bginv_jax.train --config=experiments/mnist_5k_proposal.py --workdir=$(RUNS)/proposal
-	$(PY) -m bginv_jax.evaluate --workdir=$(RUNS)/vanilla --workdir=$(RUNS)/proposal --output=$(RUNS)
+	$(PY) experiments/table1.py --recipe=mnist_5k --seeds=0 --output=$(RUNS)
 
 test: .venv/installed
 	$(PY) -m ruff check .

@@ -92,14 +92,19 @@ BACKGROUNDS: dict[str, Pattern] = {
 }
 
 
-def compose_test(images: np.ndarray, background: str | np.ndarray) -> np.ndarray:
-    """Sets test images on a background, which replaces all but the object and a black halo around it.
+def object_and_halo(images: np.ndarray) -> np.ndarray:
+    """Where any channel of images (N, S, S, C) is above 0, dilated by a disk of 2 pixels at 32x32: bool (N, S, S)."""
+    disk = morphology.disk(_HALO * _unit(images.shape[1])).astype(bool)
+    return morphology.dilation((images > 0).any(axis=-1), disk[None])
 
-    The object is where any channel is above 0; the halo is what a dilation with a disk of 2 pixels adds.
+
+def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.ndarray | None = None) -> np.ndarray:
+    """Sets test images on a background, which replaces all but the object and a black halo around it.
 
     Args:
       images: (N, S, S, C), uint8 or float in [0, 1].
       background: a name in BACKGROUNDS, or a pattern (S, S) or (S, S, C) in [0, 1].
+      kept: what is not replaced, (N, S, S); by default `object_and_halo(images)`.
 
     Returns:
       float32 (N, S, S, C) in [0, 1].
@@ -118,6 +123,5 @@ def compose_test(images: np.ndarray, background: str | np.ndarray) -> np.ndarray
         raise ValueError(f"a background of {background.shape[:2]} pixels for images of {images.shape[1:3]}")
     if background.ndim == 2:
         background = background[..., None]
-    disk = morphology.disk(_HALO * _unit(size)).astype(bool)
-    kept = morphology.dilation((images > 0).any(axis=-1), disk[None])
+    kept = object_and_halo(images) if kept is None else kept
     return np.where(kept[..., None], images, background).astype(np.float32)

@@ -18,13 +18,14 @@ Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 class Trained(NamedTuple):
-    """What a workdir holds: the method and its parameters, the config and data it was trained with, and where."""
+    """What a workdir holds: the method and its parameters, the config and data of training, where and for how long."""
 
     method: methods.Method
     params: dict[str, Any]
     config: ConfigDict
     dataset: dict
     origin: dict
+    steps: int
 
 
 def saved_template(meta: dict) -> state.TrainState:
@@ -47,17 +48,17 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
         raise ValueError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     train_state, meta = restored
     config = configs.saved_config(meta["config"])
-    origin = meta.get("origin", {})
-    if int(train_state.step) < config.steps:
-        _LOG.warning("%s: trained for %d of %d steps", workdir, int(train_state.step), config.steps)
+    steps, origin = int(train_state.step), meta.get("origin", {})
+    if steps < config.steps:
+        _LOG.warning("%s: trained for %d of %d steps", workdir, steps, config.steps)
     method = methods.make_method(config, meta["dataset"])
     if not config.seeds:
-        return [Trained(method, train_state.params, config, meta["dataset"], origin)]
+        return [Trained(method, train_state.params, config, meta["dataset"], origin, steps)]
     trained = []
     for seed, params in zip(config.seeds, state.split_seeds(train_state.params, len(config.seeds)), strict=True):
         own = config.copy_and_resolve_references()
         own.seed, own.seeds = seed, ()
-        trained.append(Trained(method, params, own, meta["dataset"], origin))
+        trained.append(Trained(method, params, own, meta["dataset"], origin, steps))
     return trained
 
 

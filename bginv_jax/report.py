@@ -4,13 +4,15 @@ A record is {"dataset", "method", "seed", "background", "correct", "count", "acc
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from bginv_jax.backgrounds import BACKGROUNDS, compose_test
+from bginv_jax.predictors import Trained
+from bginv_jax.schedule import make_phases
 
 # Table 1 of the poster, in percent, in the order of BACKGROUNDS.
 POSTER = {
@@ -18,6 +20,9 @@ POSTER = {
     "attention": (93.4, 28.1, 26.8, 57.3, 40.1, 29.3, 25.1),
     "proposal": (94.9, 92.3, 76.8, 93.1, 93.7, 70.8, 86.2),
 }
+# Okabe and Ito's colours, which are told apart with any colour vision.
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "x")
 _TITLES = {"vanilla": "Vanilla CNN", "attention": "Attention", "proposal": "Proposal"}
 
 
@@ -71,30 +76,81 @@ def _lines(records: Sequence[dict]) -> list[tuple[str, list[str]]]:
     for row in rows(records):
         seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
         lines.append((f"{_TITLES[row.method]}, {row.dataset} ({row.count} images, {seeds})", row.cells()))
-        lines.append((f"{_TITLES[row.method]}, poster", [f"{value:.1f}" for value in POSTER[row.method]]))
+        lines.append((f"{_TITLES[row.method]}, poster (MNIST)", [f"{value:.1f}" for value in POSTER[row.method]]))
     return lines
+
+
+def run_line(workdir: Path, seeds: Sequence[Trained]) -> str:
+    """What was trained, for a line below the table: method, seeds, batch size and the epochs of each phase."""
+    config, taken, count = seeds[0].config, seeds[0].steps, seeds[0].dataset["train_count"]
+    numbers = ", ".join(str(one.config.seed) for one in seeds)
+    epochs = [
+        f"{phase.name} {max(0, min(phase.stop, taken) - phase.start) * config.batch_size / count:.2f}"
+        for phase in make_phases(config.schedule, config.steps)
+    ]
+    return (
+        f"{workdir.name}: {config.method}, seed{'s' if len(seeds) > 1 else ''} {numbers}; batch {config.batch_size}; "
+        f"epochs of {count} images: {', '.join(epochs)}"
+    )
 
 
 def _heads() -> list[str]:
     return [name.capitalize() for name in BACKGROUNDS]
 
 
+def table(records: Sequence[dict]) -> list[list[str]]:
+    """Table 1 as cells: the heads, then our rows, each above the poster's."""
+    return [["Accuracy (%)", *_heads()], *([title, *cells] for title, cells in _lines(records))]
+
+
+def as_text(cells: Sequence[Sequence[str]]) -> str:
+    """Cells as a table for a terminal, the first column to the left."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in cells)
+
+
+def as_markdown(cells: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table, the first column to the left."""
+    head, *lines = cells
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in (head, rule, *lines))
+
+
 def text(records: Sequence[dict]) -> str:
-    """Table 1 for a terminal: our rows above the poster's."""
-    lines = [("Accuracy (%)", _heads()), *_lines(records)]
-    widths = [max(len(title) for title, _ in lines)]
-    widths += [max(len(cells[i]) for _, cells in lines) for i in range(len(BACKGROUNDS))]
-    return "\n".join(
-        "  ".join([title.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))])
-        for title, cells in lines
-    )
+    """Table 1 for a terminal."""
+    return as_text(table(records))
 
 
 def markdown(records: Sequence[dict]) -> str:
     """Table 1 as a Markdown table."""
-    head = ["Accuracy (%)", *_heads()]
-    lines = [head, ["---", *["---:"] * len(BACKGROUNDS)], *([title, *cells] for title, cells in _lines(records))]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return as_markdown(table(records))
+
+
+def variants(records: Mapping[str, Sequence[dict]]) -> list[list[str]]:
+    """A table of variants as cells: accuracy on each background, then the mean and the least of all but None.
+
+    Args:
+      records: of one seed of each variant.
+    """
+    cells = [["Accuracy (%)", *_heads(), "Mean of six", "Worst"]]
+    for variant, own in records.items():
+        (row,) = rows(own)
+        cells.append([variant, *row.cells(), f"{np.mean(row.means[1:]):.1f}", f"{min(row.means[1:]):.1f}"])
+    return cells
+
+
+def reproduced(records: Sequence[dict], *, within: float = 3.0) -> str:
+    """Says of each row which of the poster's figures it comes within so many points of."""
+    lines = []
+    for row in rows(records):
+        gaps = [mean - poster for mean, poster in zip(row.means, POSTER[row.method], strict=True)]
+        near = [f"{head} {gap:+.1f}" for head, gap in zip(_heads(), gaps, strict=True) if abs(gap) <= within]
+        far = [f"{head} {gap:+.1f}" for head, gap in zip(_heads(), gaps, strict=True) if abs(gap) > within]
+        lines.append(
+            f"{_TITLES[row.method]}, ours less the poster's: within {within:g} points {', '.join(near) or 'nothing'}; "
+            f"beyond {', '.join(far) or 'nothing'}"
+        )
+    return "\n".join(lines)
 
 
 def draw_digit(size: int = 32) -> np.ndarray:
@@ -132,4 +188,35 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
         figure.text(0.01, (top - 0.3 * y) / height, title, **style)
         for place, value in zip(places, cells, strict=True):
             figure.text(place, (top - 0.3 * y) / height, value, ha="center", **style)
+    figure.savefig(path)
+
+
+def rate_picture(records: Sequence[dict], path: str | Path) -> None:
+    """Writes the accuracy over the rate of the Random background as a PNG: a curve for each method and data set.
+
+    Bands are one standard deviation over the seeds.
+
+    Args:
+      records: as the table's, with "rate", the share of white pixels, instead of "background".
+      path: where to write.
+    """
+    figure = Figure(figsize=(6.4, 3.6), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    keys = dict.fromkeys((record["dataset"], record["method"]) for record in records)
+    several = len({dataset for dataset, _ in keys}) > 1
+    for i, (dataset, method) in enumerate(keys):
+        by_rate: dict[float, list[float]] = {}
+        for record in records:
+            if (record["dataset"], record["method"]) == (dataset, method):
+                by_rate.setdefault(record["rate"], []).append(record["accuracy"])
+        rates = sorted(by_rate)
+        means = np.array([np.mean(by_rate[rate]) for rate in rates])
+        spread = np.array([np.std(by_rate[rate], ddof=1) if len(by_rate[rate]) > 1 else 0 for rate in rates])
+        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)], "markersize": 4}
+        label = _TITLES[method] + (f", {dataset}" if several else "")
+        axes.plot(rates, means, label=label, linewidth=1.5, **style)
+        axes.fill_between(rates, means - spread, means + spread, color=style["color"], alpha=0.25, linewidth=0)
+    axes.set(xlabel="share of white pixels in the background", ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.01, 1.01))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="best")
     figure.savefig(path)

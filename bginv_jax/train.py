@@ -160,6 +160,8 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
             for phase in run.phases:
                 if done >= phase.stop:
                     continue
+                if "f_b" in phase.networks and run.method.paint and done == phase.start:
+                    _show_backgrounds(run, workdir, train_state)
                 for latest, metrics, count in _take_steps(run, phase, train_state):
                     train_state, done = latest, done + count
                     report.record(done, phase, metrics, count)

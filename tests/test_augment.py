@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.augment import augment, rearrange
+from bginv_jax.augment import augment, random_crops, rearrange
 
 ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "flip": True}
 
@@ -85,3 +85,15 @@ def test_the_gradient_of_rearranging_is_the_same_moves_backwards():
     moved, pull = jax.vjp(lambda x: rearrange(_keys(40), x), x)
     np.testing.assert_array_equal(pull(moved)[0], x)  # there and back
     assert float((moved * gradient).sum()) == pytest.approx(float((x * pull(gradient)[0]).sum()), rel=1e-4)
+
+
+def test_random_crops_are_pieces_of_the_photographs_and_take_all_places():
+    photographs = jnp.arange(3 * 9 * 9 * 2, dtype=jnp.int32).reshape(3, 9, 9, 2)
+    crops = random_crops(jax.random.split(jax.random.key(0), 2000), photographs, size=4)
+    assert crops.shape == (2000, 4, 4, 2)
+    corners = np.asarray(crops[:, 0, 0, 0])
+    np.testing.assert_array_equal(crops, corners[:, None, None, None] + photographs[0, :4, :4])
+    pictures, rows, columns = np.unravel_index(corners // 2, (3, 9, 9))
+    assert set(zip(pictures, rows, columns, strict=True)) == {
+        (p, i, j) for p in range(3) for i in range(6) for j in range(6)
+    }

@@ -1,6 +1,6 @@
 """A wrong field is refused with its name, its value and what is allowed; experiments are valid."""
 
-import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
@@ -8,16 +8,56 @@ from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
 
-EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "experiments"
+EXPERIMENTS = sorted(FOLDER.glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_every_experiment_is_valid_and_says_how_to_run_it(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    configs.validate(module.get_config())
-    assert f"--config=experiments/{path.name}" in module.__doc__
+    module = runpy.run_path(str(path))
+    if "get_config" in module:
+        configs.validate(module["get_config"]())
+        assert f"--config=experiments/{path.name}" in module["__doc__"]
+    else:
+        assert f"python experiments/{path.name}" in module["__doc__"]
+
+
+def test_every_variant_of_the_ablation_is_valid():
+    ablation = runpy.run_path(str(FOLDER / "ablation.py"))
+    ours = configs.flatten(ablation["get_config"]())
+    for variant, changes in ablation["VARIANTS"].items():
+        config = ablation["get_config"](variant)
+        config.background.photographs = "somewhere"
+        configs.validate(config)
+        changed = {name for name, value in configs.flatten(config).items() if value != ours[name]}
+        assert changed <= changes.keys() | {"background.photographs", "steps"}
+        assert (variant == "ours") == (not changes)
+    with pytest.raises(ValueError, match="ablation.py:halo is unknown; the variants are ours, background=black"):
+        ablation["get_config"]("halo")
+
+
+def test_the_posters_recipe_has_the_authors_settings_and_defects():
+    for method, phases in (("vanilla", 1), ("attention", 2), ("proposal", 3)):
+        config = runpy.run_path(str(FOLDER / f"poster_{method}.py"))["get_config"]()
+        assert (config.method, config.batch_size, config.steps) == (method, 8, phases * 100 * 60_000 // 8)
+        assert (config.rate.f, config.rate.f_m, config.rate.f_b, config.rate.decay) == (1e-3, 1e-5, 1e-5, "constant")
+        assert config.augment.flip
+        assert not config.mask.aligned
+        assert config.mask.halo == config.background.plain_share == 0
+
+
+def test_a_recipe_of_the_table_is_its_three_configs():
+    make_configs = runpy.run_path(str(FOLDER / "table1.py"))["make_configs"]
+    found = make_configs("mnist", [4, 5], "/data", 0.5)
+    assert list(found) == ["vanilla", "attention", "proposal"]
+    assert [config.steps for config in found.values()] == [1000, 2000, 6500]
+    for config in found.values():
+        configs.validate(config)
+        assert config.seeds == (4, 5)
+        assert config.data.dir == "/data"
+    assert make_configs("mnist_5k", [3], None, 1.0)["proposal"].seeds == ()
+    with pytest.raises(ValueError, match="--recipe is 'nothing'; allowed: fashion, mnist, mnist_5k, poster"):
+        make_configs("nothing", [0], None, 1.0)
 
 
 def test_the_defaults_are_valid_and_described():
@@ -37,6 +77,7 @@ def test_the_defaults_are_valid_and_described():
     ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
     ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
     ("schedule", ("f:1", "g:2"), r"config.schedule is \('f:1', 'g:2'\); allowed: a tuple of strings"),
+    ("schedule", ("f:1", "f_l:2"), r"config.schedule .* method proposal trains f, f_m, f_b"),
     ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
     ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
     ("data.train_split", "", r"config.data.train_split is ''; allowed"),

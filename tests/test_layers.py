@@ -9,6 +9,7 @@ from bginv_jax import layers
 
 PAIRS = {
     "conv3x3": (layers.conv3x3, layers.conv3x3_plain),
+    "strided_conv3x3": (layers.strided_conv3x3, layers.strided_conv3x3_plain),
     "upsample_conv3x3": (layers.upsample_conv3x3, layers.upsample_conv3x3_plain),
 }
 POOLED = (layers.conv3x3_relu_pool, layers.conv3x3_relu_pool_plain)

@@ -157,3 +157,47 @@ def test_nonzero_masks_need_no_network():
     assert masks.shape == (1, 16, 16, 1)
     assert masks.sum() == 1
     assert masks[0, 3, 4, 0] == 1
+
+
+def test_photographs_of_the_batch_stand_behind_the_objects():
+    method = methods.make_proposal(F, F_M, None, SQUARES, mask=MASK, background=BACKGROUND)
+    params = method.init(jax.random.key(0))
+    assert params["f_b"] == {}
+    assert method.paint is None
+    behind = jnp.stack([jnp.full((2, 2, 1), 0.1), jnp.full((2, 2, 1), 0.6)])
+    _, metrics = method.objective(KEYS, params, Batch(X, HALF, Y, 1, behind), ("f", "f_b"))
+    composed = (0.8 + 0.6) / 2
+    assert metrics["loss"] == pytest.approx(((2 * 0.4 - 1) ** 2 + (2 * composed - 2) ** 2) / 2)
+
+
+def _attention():
+    """f sums to w times the mean; its maps are the image; f_l adds its weight, the crop's mean and the maps' mean."""
+    f_l = Network(lambda key: jnp.float32(0.5), lambda w, pair: w + pair[0].mean(axis=(1, 2, 3)) + pair[1].sum(axis=-1))
+    return methods.make_attention(F, lambda params, x: x, f_l, SQUARES, threshold=0.7)
+
+
+def test_attention_by_hand():
+    method = _attention()
+    params = method.init(jax.random.key(0))
+    x = jnp.zeros((2, 4, 4, 1)).at[0, 1:3, 2:4].set(1.0)  # one image with an object, one with nothing to look at
+    batch = Batch(x, None, jnp.array([1.0, 1.0]), 0)
+    heat, boxes = method.attend(params, x)
+    assert boxes.tolist() == [[1, 2, 3, 4], [0, 0, 4, 4]]
+    assert heat[0].sum() == 4
+    np.testing.assert_allclose(method.predict(params, x), [0.5 + 1.0 + 0.25, 0.5])
+    loss, metrics = method.objective(KEYS, params, batch, ("f_l",))
+    assert loss == pytest.approx((0.75**2 + 0.5**2) / 2)
+    assert metrics["loss"] == loss
+    alone, _ = method.objective(KEYS, params, batch, ("f",))
+    assert alone == pytest.approx(((2 * 0.25 - 1) ** 2 + 1) / 2)
+    joint, _ = method.objective(KEYS, params, batch, ("f", "f_l"))
+    assert joint == pytest.approx(float(loss + alone))
+
+
+def test_the_global_network_does_not_learn_from_the_local_one():
+    scaled = Network(lambda key: jnp.float32(2), lambda w, x: w * x.mean(axis=(1, 2, 3)))
+    f_l = Network(lambda key: jnp.float32(0.5), lambda w, pair: w * pair[1].sum(axis=-1))
+    method = methods.make_attention(scaled, lambda params, x: params * x, f_l, SQUARES, threshold=0.7)
+    gradients = _gradients(method, method.init(jax.random.key(0)), Batch(X, None, Y, 0), ("f_l",))
+    assert gradients["f"] == 0
+    assert gradients["f_l"] != 0

@@ -19,6 +19,28 @@ def test_parameter_counts_are_the_authors():
     assert _count(networks.BackgroundGenerator(2), (4, 4, 1)) == 93_569
 
 
+def test_the_local_network_is_the_authors():
+    """Three convolutions to 128, 256 and 512 channels, and three dense layers on those 512 and f's 128."""
+    variables = jax.eval_shape(
+        networks.LocalClassifier(10).init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)), jnp.zeros((1, 128))
+    )
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == (
+        (9 * 1 * 128 + 128) + (9 * 128 * 256 + 256) + (9 * 256 * 512 + 512)
+        + (640 * 2048 + 2048) + (2048 * 256 + 256) + (256 * 10 + 10)
+    )  # fmt: skip
+
+
+def test_truncated_f_ends_with_its_last_pooled_maps():
+    f = networks.Classifier(10)
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
+    params = f.init(jax.random.key(1), x)
+    maps = f.apply(params, x, truncated=True)
+    assert maps.shape == (2, 4, 4, 128)
+    dense = [params["params"][f"Dense_{i}"] for i in (0, 1)]
+    hidden = jax.nn.relu(maps.reshape(2, -1) @ dense[0]["kernel"] + dense[0]["bias"])
+    assert jnp.allclose(hidden @ dense[1]["kernel"] + dense[1]["bias"], f.apply(params, x), atol=1e-5)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [16, 32, 64, 96])
 def test_outputs_follow_the_images(size, channels):

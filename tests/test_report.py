@@ -1,11 +1,14 @@
 """The table is drawn from records alone, and looks as it should to the letter."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage import io
 
-from bginv_jax import report
+from bginv_jax import predictors, report
 from bginv_jax.backgrounds import BACKGROUNDS
+from bginv_jax.config import default_config
 
 
 def _records(method, seed, accuracies, dataset="mnist_5k", count=1000):
@@ -22,15 +25,15 @@ PROPOSAL = _records("proposal", 0, (98.5,) * 7)
 TEXT = """\
 Accuracy (%)                                 None  Stripes  Board  Border  Circles  Clock  Random
 Vanilla CNN, mnist_5k (1000 images, 1 seed)  98.1     40.0   25.5    60.2     33.3   20.1    10.0
-Vanilla CNN, poster                          97.3     38.0   24.3    61.4     32.9   19.7    11.2
+Vanilla CNN, poster (MNIST)                  97.3     38.0   24.3    61.4     32.9   19.7    11.2
 Proposal, mnist_5k (1000 images, 1 seed)     98.5     98.5   98.5    98.5     98.5   98.5    98.5
-Proposal, poster                             94.9     92.3   76.8    93.1     93.7   70.8    86.2"""
+Proposal, poster (MNIST)                     94.9     92.3   76.8    93.1     93.7   70.8    86.2"""
 
 MARKDOWN = """\
 | Accuracy (%) | None | Stripes | Board | Border | Circles | Clock | Random |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 | Proposal, mnist_5k (1000 images, 2 seeds) | 98.0±0.7 | 97.0±1.4 | 9.0±0.0 | 9.0±0.0 | 9.0±0.0 | 9.0±0.0 | 9.0±0.0 |
-| Proposal, poster | 94.9 | 92.3 | 76.8 | 93.1 | 93.7 | 70.8 | 86.2 |
+| Proposal, poster (MNIST) | 94.9 | 92.3 | 76.8 | 93.1 | 93.7 | 70.8 | 86.2 |
 """
 
 
@@ -79,3 +82,49 @@ def test_the_drawn_digit_leaves_room_for_a_background():
     assert digit.dtype == np.float32
     assert digit.max() == 1
     assert 0.05 < digit.mean() < 0.15
+
+
+def test_a_line_says_what_was_trained():
+    config = default_config()
+    config.schedule, config.steps, config.batch_size = ("f:100", "f_m:50", "f+f_b:50"), 200, 32
+    seeds = []
+    for seed in (0, 7):
+        config.seed = seed
+        own = config.copy_and_resolve_references()
+        seeds.append(predictors.Trained(None, {}, own, {"train_count": 1600}, {}, 175))
+    line = "c: proposal, seeds 0, 7; batch 32; epochs of 1600 images: f 2.00, f_m 1.00, f+f_b 0.50"
+    assert report.run_line(Path("a/b/c"), seeds) == line
+
+
+def test_what_is_reproduced_is_said_of_each_figure():
+    records = _records("vanilla", 0, (97.3, 41.0, 27.4, 61.4, 29.9, 19.7, 0.0))
+    assert report.reproduced(records) == (
+        "Vanilla CNN, ours less the poster's: within 3 points None +0.0, Stripes +3.0, Border +0.0, Circles -3.0, "
+        "Clock +0.0; beyond Board +3.1, Random -11.2"
+    )
+
+
+def test_variants_have_the_mean_and_the_worst_of_the_six():
+    cells = report.variants({"ours": PROPOSAL, "halo=0": _records("proposal", 0, (99.0, 90.0, 80.0, *(70.0,) * 4))})
+    assert cells[0][-2:] == ["Mean of six", "Worst"]
+    assert cells[1] == ["ours", *["98.5"] * 9]
+    assert cells[2] == ["halo=0", "99.0", "90.0", "80.0", *["70.0"] * 4, "75.0", "70.0"]
+    assert report.as_markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | ---: |\n| 1 | 2 |\n"
+
+
+def test_rate_curves_are_means_over_seeds(tmp_path, monkeypatch):
+    records = [
+        {"dataset": "mnist_5k", "method": method, "seed": seed, "rate": rate, "accuracy": 90 - 50 * rate + seed}
+        for method in ("vanilla", "proposal") for seed in (0, 2) for rate in (1.0, 0.0, 0.5)
+    ]  # fmt: skip
+    drawn = []
+    monkeypatch.setattr(report.Figure, "savefig", lambda figure, path: drawn.append((figure, path)))
+    report.rate_picture(records, tmp_path / "rates.png")
+    (figure, path) = drawn[0]
+    lines = figure.axes[0].lines
+    assert path == tmp_path / "rates.png"
+    assert [line.get_label() for line in lines] == ["Vanilla CNN", "Proposal"]
+    for line in lines:
+        np.testing.assert_allclose(line.get_xydata(), [(0.0, 91.0), (0.5, 66.0), (1.0, 41.0)])
+    assert lines[0].get_color() != lines[1].get_color()
+    assert lines[0].get_marker() != lines[1].get_marker()

@@ -243,3 +243,27 @@ def test_each_of_several_seeds_is_its_single_run(parts):
             np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-6)
     kernel = together.params["f"]["Dense_0"]["kernel"]
     assert float(jnp.abs(kernel[0] - kernel[1]).max()) > 0.01
+
+
+def test_masks_out_of_line_stay_where_they_are_and_photographs_come_to_the_batch(parts):
+    """The authors' masks do not move with their images; a method that looks at its batch tells."""
+    _, method, optimizers, initial, training = parts
+    photographs = np.full((2, 64, 64, 1), 51, np.uint8)
+
+    def objective(keys, params, batch, active):
+        overlap = (batch.masks * (batch.images > 0)).sum() / batch.masks.sum()
+        value = sum(leaf.sum() for leaf in jax.tree.leaves(params["f"]))
+        return value, {"overlap": overlap, "behind": batch.backgrounds.mean()}
+
+    looking = dataclasses.replace(method, objective=objective)
+    overlap = {}
+    for aligned in (True, False):
+        _, metrics = step.train_step(
+            initial, jax.tree.map(jnp.asarray, training._replace(photographs=photographs)),
+            step.draw_order(initial.key, 0, len(training.images)), 0, method=looking, optimizers=optimizers,
+            active=("f",), plan=WHOLE, augmentation={"shift": 0.2}, align_masks=aligned,
+        )  # fmt: skip
+        overlap[aligned] = float(metrics["overlap"])
+        assert metrics["behind"] == pytest.approx(0.2)
+    assert overlap[True] > 0.95
+    assert overlap[False] < 0.6

@@ -11,9 +11,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from skimage import io
 
 import bginv_jax
-from bginv_jax import checkpoints, data, evaluate, predictors, train
+from bginv_jax import checkpoints, data, scoring, train
 from tests.test_checkpoints import _same_bits
 
 ROOT = Path(__file__).parents[1]
@@ -93,9 +94,9 @@ def test_a_batch_larger_than_the_data_is_refused(tiny_config, tmp_path):
 
 
 def test_evaluation_scores_every_image_once_on_each_background(finished):
-    trained = predictors.load_trained(finished["workdir"])
-    dataset = data.load(trained.config.data)
-    records = list(evaluate.score(trained, dataset))
+    (run,) = scoring.load([finished["workdir"]])
+    dataset = run.dataset
+    records = scoring.score(run)
     assert [record["background"] for record in records] == [
         "none", "stripes", "board", "border", "circles", "clock", "random",
     ]  # fmt: skip
@@ -107,6 +108,23 @@ def test_evaluation_scores_every_image_once_on_each_background(finished):
         "accuracy": pytest.approx(100 * (logits.argmax(axis=1) == labels).mean()),
     }  # fmt: skip
     assert all(record["count"] == 21 for record in records)
+    rates = scoring.sweep(run)
+    assert [record["rate"] for record in rates] == [
+        0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1,
+    ]  # fmt: skip
+    assert rates[0]["correct"] == records[0]["correct"]
+    assert all(record["count"] == 21 for record in rates)
+
+
+def test_data_sets_are_read_once_and_must_fit(finished, tiny_config, tmp_path, monkeypatch):
+    loaded = []
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda config: loaded.append(config) or load(config))
+    runs = scoring.load([finished["workdir"]] * 3)
+    assert len(loaded) == 1
+    assert runs[0].dataset is runs[2].dataset
+    with pytest.raises(ValueError, match=r"data set mnist_5k: images of \(28, 28, 1\); expected \(12, 12, 1\)"):
+        scoring.load([finished["workdir"]], source="mnist_5k")
 
 
 def test_predictors_take_any_number_and_both_types(finished):
@@ -141,8 +159,13 @@ def test_vanilla_has_no_masks_and_a_missing_workdir_is_named(tiny_config, tmp_pa
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("method", ["noise", "nonzero", "joint"])
+@pytest.mark.parametrize("method", ["noise", "nonzero", "joint", "attention", "photographs"])
 def test_the_other_switches_train(tiny_config, tmp_path, method):
+    if method == "attention":
+        tiny_config.method, tiny_config.schedule = "attention", ("f:1", "f_l:1", "f+f_l:1")
+    if method == "photographs":
+        io.imsave(tmp_path / "wall.png", np.full((80, 90), 128, np.uint8), check_contrast=False)
+        tiny_config.background.kind, tiny_config.background.photographs = "photographs", str(tmp_path)
     if method == "noise":
         tiny_config.background.kind = "noise"
     if method == "nonzero":
@@ -164,7 +187,7 @@ def test_several_seeds_are_trained_together_resumed_and_scored_apart(finished, t
     assert again.step == 9
     for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished["state"].params), strict=True):
         np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-5)
-    records = evaluate.evaluate(tmp_path)
+    records = scoring.score(*scoring.load([tmp_path]))
     assert [record["seed"] for record in records] == [0] * 7 + [4] * 7
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     alone = [json.loads(line) for line in (finished["workdir"] / "metrics.jsonl").read_text().splitlines()]
@@ -255,7 +278,8 @@ def test_a_killed_process_continues_and_the_table_is_written(finished, tmp_path)
     assert result.returncode == 0, result.stderr
     assert "continuing after step" in result.stderr
     assert "step 40/40" in result.stderr
-    result = _run("evaluate", f"--workdir={tmp_path / 'run'}", devices=1)  # fewer than trained it
+    page = tmp_path / "new" / "page.html"
+    result = _run("evaluate", f"--workdir={tmp_path / 'run'}", f"--html={page}", devices=1)  # fewer than trained it
     assert result.returncode == 0, result.stderr
     assert "Proposal, poster" in result.stdout
     records = [json.loads(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
@@ -263,3 +287,14 @@ def test_a_killed_process_continues_and_the_table_is_written(finished, tmp_path)
     assert all(record["count"] == 21 for record in records)
     assert (tmp_path / "run" / "table1.md").read_text().startswith("| Accuracy (%) | None |")
     assert (tmp_path / "run" / "table1.png").stat().st_size > 10_000
+    rates = [json.loads(line) for line in (tmp_path / "run" / "rates.jsonl").read_text().splitlines()]
+    assert [record["count"] for record in rates] == [21] * 20
+    text = page.read_text()
+    assert text.count("data:image/png;base64,") == 3  # rates, figures 3 and 4
+    assert "--config=experiments/mnist_5k_proposal.py" in text  # the command that trained it
+
+
+def test_figures_are_drawn_into_the_workdir(finished):
+    result = _run("figures", f"--workdir={finished['workdir']}")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith("figure3.png, figure4.png, figure4.gif\n")

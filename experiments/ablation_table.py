@@ -1,0 +1,43 @@
+"""Trains every variant of experiments/ablation.py and prints their table: python experiments/ablation_table.py
+
+Started again, it continues where it was stopped. Writes ablation.jsonl and ablation.md. Half an hour on two CPU cores.
+The variant with photographs is left out unless --photographs names a folder of them.
+"""
+
+import json
+import runpy
+from pathlib import Path
+
+from absl import flags
+
+from bginv_jax import command_line, report, scoring, train
+
+_ABLATION = runpy.run_path(str(Path(__file__).with_name("ablation.py")))
+
+
+def main() -> None:
+    values = flags.FLAGS
+    output = Path(values.output).expanduser()
+    found = {}
+    for variant in _ABLATION["VARIANTS"]:
+        config = _ABLATION["get_config"](variant)
+        if config.background.kind == "photographs":
+            if not values.photographs:
+                print(f"{variant} is left out; --photographs names a folder for it")
+                continue
+            config.background.photographs = values.photographs
+        config.seed = values.seed
+        train.train(config, output / variant)
+        found[variant] = scoring.score(*scoring.load([output / variant]))
+    table = report.variants(found)
+    records = ({"variant": variant, **record} for variant, own in found.items() for record in own)
+    (output / "ablation.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (output / "ablation.md").write_text(report.as_markdown(table))
+    print(report.as_text(table))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("output", "runs/ablation", "Where workdirs, records and table go.")
+    flags.DEFINE_integer("seed", 0, "Of every variant.", lower_bound=0)
+    flags.DEFINE_string("photographs", None, "Folder of .jpg or .png files for the variant that is trained on them.")
+    command_line.run(main, required=[])

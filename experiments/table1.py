@@ -1,0 +1,61 @@
+"""Trains all rows and seeds of Table 1 and ends with the table: python experiments/table1.py [--recipe=NAME]
+
+A recipe is the configs experiments/RECIPE_METHOD.py of the three methods: mnist, mnist_5k, fashion or poster. Started
+again, it continues where it was stopped. Full MNIST with three seeds takes TIME on two CPU cores.
+"""
+
+import runpy
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from bginv_jax import command_line, evaluate, methods, report, scoring, train
+
+HERE = Path(__file__).parent
+
+
+def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float) -> dict[str, ConfigDict]:
+    """The configs of a recipe's rows, by method, in the table's order.
+
+    Args:
+      recipe: the first part of the file names.
+      seeds: each row has all of them.
+      folder: config.data.dir; None leaves it.
+      share: of each config's steps that is trained.
+
+    Raises:
+      ValueError: if there is no such recipe.
+    """
+    configs = {}
+    for method in methods.METHODS:
+        path = HERE / f"{recipe}_{method}.py"
+        if not path.is_file():
+            known = sorted(path.stem.removesuffix("_vanilla") for path in HERE.glob("*_vanilla.py"))
+            raise ValueError(f"--recipe is {recipe!r}; allowed: {', '.join(known)}")
+        config = runpy.run_path(str(path))["get_config"]()
+        config.seed, config.seeds = seeds[0], tuple(seeds) if len(seeds) > 1 else ()
+        config.steps = round(share * config.steps)
+        config.data.dir = config.data.dir if folder is None else folder
+        configs[method] = config
+    return configs
+
+
+def main() -> None:
+    values = flags.FLAGS
+    output = Path(values.output or f"runs/{values.recipe}").expanduser()
+    for method, config in make_configs(values.recipe, values.seeds, values.dir, values.share).items():
+        train.train(config, output / method)
+    runs = scoring.load(output / method for method in methods.METHODS)
+    records = evaluate.write(runs, output, html=output / "table1.html")
+    if values.recipe == "poster":
+        print(report.reproduced(records))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("recipe", "mnist", "Which configs: mnist, mnist_5k, fashion or poster.")
+    flags.DEFINE_multi_integer("seeds", [0, 1, 2], "The seeds of every row; repeat it for more.", lower_bound=0)
+    flags.DEFINE_string("output", None, "Where workdirs, records, table and figures go; by default runs/RECIPE.")
+    flags.DEFINE_string("dir", None, "data_dir of TensorFlow Datasets.")
+    flags.DEFINE_float("share", 1.0, "Train this share of each config's steps.", lower_bound=0.0, upper_bound=1.0)
+    command_line.run(main, required=[])
