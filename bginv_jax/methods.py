@@ -17,6 +17,7 @@ from jax import lax
 from bginv_jax import attention, networks
 from bginv_jax import images as image_ops
 from bginv_jax.augment import rearrange
+from bginv_jax.networks import BackgroundSource, Network
 
 MASKS = ("learned", "nonzero")
 BACKGROUND_KINDS = ("generated", "noise", "black", "photographs")
@@ -39,21 +40,6 @@ class Batch(NamedTuple):
     targets: jax.Array
     plain: int
     backgrounds: jax.Array | None = None
-
-
-class Network(NamedTuple):
-    """init(key) -> params and apply(params, inputs) -> outputs: any library's network can stand here."""
-
-    init: Callable[[jax.Array], Any]
-    apply: Callable[[Any, jax.Array], jax.Array]
-
-
-class BackgroundSource(NamedTuple):
-    """f_b with its noise: draw(key) -> noise of one image; apply(params, noises) -> backgrounds (N, S, S, C)."""
-
-    init: Callable[[jax.Array], Any]
-    draw: Callable[[jax.Array], jax.Array]
-    apply: Callable[[Any, jax.Array], jax.Array]
 
 
 class Task(NamedTuple):
@@ -95,39 +81,6 @@ CLASSIFICATION = Task(
     loss=optax.softmax_cross_entropy_with_integer_labels,
     score=lambda logits, labels: logits.argmax(axis=-1) == labels,
 )
-
-
-def flax_network(module: nn.Module, shape: tuple[int, ...]) -> Network:
-    """A Flax module as a Network, for inputs of `shape` (without the batch axis)."""
-    return Network(
-        lambda key: module.init(key, jnp.zeros((1, *shape)))["params"], lambda p, x: module.apply({"params": p}, x)
-    )
-
-
-def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
-    """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
-
-    Raises:
-      ValueError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
-    """
-    size, _, channels = shape
-    if kind == "black":
-        return BackgroundSource(lambda key: {}, lambda key: jnp.zeros(shape), lambda params, z: z)
-    if kind == "noise":
-        return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
-    if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** networks.block_count(size // tiles):
-        raise ValueError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
-    upsamplings = networks.block_count(size // tiles)
-    seed = size // tiles // 2**upsamplings
-    network = flax_network(networks.BackgroundGenerator(upsamplings), (seed, seed, channels))
-
-    def apply(params, z):
-        return image_ops.tile(network.apply(params, z.reshape(-1, *z.shape[2:])), tiles)
-
-    def draw(key):
-        return jax.random.normal(key, (tiles**2, seed, seed, channels))
-
-    return BackgroundSource(network.init, draw, apply)
 
 
 def make_vanilla(f: Network, task: Task) -> Method:
@@ -242,7 +195,7 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: 
 
 
 def _vanilla(config, shape: tuple[int, int, int], classes: int) -> Method:
-    return make_vanilla(flax_network(networks.Classifier(classes), shape), CLASSIFICATION)
+    return make_vanilla(networks.flax_network(networks.Classifier(classes), shape), CLASSIFICATION)
 
 
 def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
@@ -253,7 +206,7 @@ def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
         return f_l.init(key, jnp.zeros((1, *shape)), jnp.zeros((1, maps.shape[-1])))["params"]
 
     return make_attention(
-        flax_network(f, shape),
+        networks.flax_network(f, shape),
         lambda params, x: f.apply({"params": params}, x, truncated=True),
         Network(init_f_l, lambda params, inputs: f_l.apply({"params": params}, *inputs)),
         CLASSIFICATION,
@@ -262,14 +215,14 @@ def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
 
 
 def _proposal(config, shape: tuple[int, int, int], classes: int) -> Method:
-    f_m = flax_network(networks.MaskGenerator(), shape)
+    f_m = networks.flax_network(networks.MaskGenerator(), shape)
     if config.mask.kind == "nonzero":
         f_m = Network(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
     f_b = None
     if config.background.kind != "photographs":
-        f_b = background_source(config.background.kind, shape, config.background.tiles)
+        f_b = networks.background_source(config.background.kind, shape, config.background.tiles)
     return make_proposal(
-        flax_network(networks.Classifier(classes), shape),
+        networks.flax_network(networks.Classifier(classes), shape),
         f_m,
         f_b,
         CLASSIFICATION,

@@ -1,14 +1,18 @@
 """The networks as Flax modules: f classifies, f_m finds the object, f_b paints backgrounds, f_l looks again at a crop.
 
+`flax_network` and `background_source` make pure functions of them, which is all that the methods know of a network.
 Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from bginv_jax.images import tile
 from bginv_jax.layers import Conv3x3, max_pool2x2
 
 _SMALLEST_MAP = 4  # the side, in pixels, that the networks shrink an image to
@@ -94,3 +98,51 @@ class BackgroundGenerator(nn.Module):
         for i in range(self.upsamplings):
             x = nn.leaky_relu(Conv3x3(max(128 >> (i + 1), 8), upsample=True)(x), 0.2)
         return nn.sigmoid(nn.Dense(z.shape[-1], kernel_init=nn.initializers.glorot_uniform())(x))
+
+
+class Network(NamedTuple):
+    """init(key) -> params and apply(params, inputs) -> outputs: any library's network can stand here."""
+
+    init: Callable[[jax.Array], Any]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+class BackgroundSource(NamedTuple):
+    """f_b with its noise: draw(key) -> noise of one image; apply(params, noises) -> backgrounds (N, S, S, C)."""
+
+    init: Callable[[jax.Array], Any]
+    draw: Callable[[jax.Array], jax.Array]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+def flax_network(module: nn.Module, shape: tuple[int, ...]) -> Network:
+    """A Flax module as a Network, for inputs of `shape` (without the batch axis)."""
+    return Network(
+        lambda key: module.init(key, jnp.zeros((1, *shape)))["params"], lambda p, x: module.apply({"params": p}, x)
+    )
+
+
+def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
+    """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
+
+    Raises:
+      ValueError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
+    """
+    size, _, channels = shape
+    if kind == "black":
+        return BackgroundSource(lambda key: {}, lambda key: jnp.zeros(shape), lambda params, z: z)
+    if kind == "noise":
+        return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
+    if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** block_count(size // tiles):
+        raise ValueError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
+    upsamplings = block_count(size // tiles)
+    seed = size // tiles // 2**upsamplings
+    network = flax_network(BackgroundGenerator(upsamplings), (seed, seed, channels))
+
+    def apply(params, z):
+        return tile(network.apply(params, z.reshape(-1, *z.shape[2:])), tiles)
+
+    def draw(key):
+        return jax.random.normal(key, (tiles**2, seed, seed, channels))
+
+    return BackgroundSource(network.init, draw, apply)

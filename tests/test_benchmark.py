@@ -60,6 +60,8 @@ def _ours():
 def test_the_peer_has_our_losses_and_gradients(peer, active):
     import torch
 
+    from bginv_jax import torch_networks
+
     method, params, keys, x, masks, targets = _ours()
     batch = methods.Batch(x, None if "f_m" in active else masks, targets, PLAIN)
     (total, metrics), gradients = jax.jit(
@@ -69,7 +71,7 @@ def test_the_peer_has_our_losses_and_gradients(peer, active):
     trainer = peer.Trainer(
         _config(), (255 * x).astype(np.uint8), None, targets.astype(np.int32), classes=10, active=active
     )
-    peer.load_flax(trainer.networks, params)
+    torch_networks.load_flax(trainer.networks, params)
     noise = jax.vmap(lambda key: jax.random.normal(jax.random.split(key, 3)[1], (4, 4, 4, 1)))(keys[PLAIN:])
     still = torch.zeros(N - PLAIN, 3, dtype=torch.long)
     draws = peer.Draws(_nchw(noise.reshape(-1, 4, 4, 1)), still[:, 0], still[:, :2], still > 0)
@@ -85,7 +87,7 @@ def test_the_peer_has_our_losses_and_gradients(peer, active):
     before = {name: [p.detach().clone() for p in trainer.networks[name].parameters()] for name in active}
     trainer.update(peer_total)
     for name in active:
-        for parameter, expected in peer.in_its_layout(trainer.networks[name], gradients[name]):
+        for parameter, expected in torch_networks.in_its_layout(trainer.networks[name], gradients[name]):
             np.testing.assert_allclose(parameter.grad, expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
         uphill = sum(
             ((after.detach() - start) * after.grad).sum()

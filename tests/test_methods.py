@@ -133,21 +133,6 @@ def test_halo_grows_each_mask_by_its_own_radius():
     assert 10 < metrics["loss"] < 14  # (1 + 5 + 13 + 29) / 4 = 12
 
 
-def test_background_kinds():
-    key = jax.random.key(0)
-    black = methods.background_source("black", (32, 32, 3), 2)
-    assert (black.apply(black.init(key), black.draw(key)) == 0).all()
-    noise = methods.background_source("noise", (32, 32, 3), 2)
-    assert noise.init(key) == {}
-    assert noise.apply({}, noise.draw(key)).mean() == pytest.approx(0.5, abs=0.02)
-    generated = methods.background_source("generated", (32, 32, 1), 2)
-    assert generated.draw(key).shape == (4, 4, 4, 1)
-    tiles = generated.apply(generated.init(key), generated.draw(key)[None])[0].reshape(2, 16, 2, 16)
-    assert jnp.abs(tiles[0, :, 0] - tiles[1, :, 1]).max() > 1e-3  # drawn independently
-    with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):
-        methods.background_source("generated", (32, 32, 1), 3)
-
-
 def test_nonzero_masks_need_no_network():
     config = default_config()
     config.mask.kind = "nonzero"

@@ -51,7 +51,7 @@ def test_outputs_follow_the_images(size, channels):
     params = jax.eval_shape(method.init, jax.random.key(0))
     assert jax.eval_shape(method.predict, params, x).shape == (2, 5)
     assert jax.eval_shape(method.predict_mask, params, x).shape == (2, size, size, 1)
-    source = methods.background_source("generated", shape, 2)
+    source = networks.background_source("generated", shape, 2)
 
     def backgrounds(key):
         noise = jax.vmap(source.draw)(jax.random.split(key, 2))
@@ -73,3 +73,18 @@ def test_outputs_lie_in_the_unit_interval():
     for module, inputs in ((networks.MaskGenerator(), x), (networks.BackgroundGenerator(1), x[:, :4, :4])):
         outputs = module.apply(module.init(jax.random.key(1), inputs), inputs)
         assert 0 <= outputs.min() <= outputs.max() <= 1
+
+
+def test_background_kinds():
+    key = jax.random.key(0)
+    black = networks.background_source("black", (32, 32, 3), 2)
+    assert (black.apply(black.init(key), black.draw(key)) == 0).all()
+    noise = networks.background_source("noise", (32, 32, 3), 2)
+    assert noise.init(key) == {}
+    assert noise.apply({}, noise.draw(key)).mean() == pytest.approx(0.5, abs=0.02)
+    generated = networks.background_source("generated", (32, 32, 1), 2)
+    assert generated.draw(key).shape == (4, 4, 4, 1)
+    tiles = generated.apply(generated.init(key), generated.draw(key)[None])[0].reshape(2, 16, 2, 16)
+    assert jnp.abs(tiles[0, :, 0] - tiles[1, :, 1]).max() > 1e-3  # drawn independently
+    with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):
+        networks.background_source("generated", (32, 32, 1), 3)
