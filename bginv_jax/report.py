@@ -194,10 +194,8 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
 def rate_picture(records: Sequence[dict], path: str | Path) -> None:
     """Writes the accuracy over the rate of the Random background as a PNG: a curve for each method and data set.
 
-    Bands are one standard deviation over the seeds.
-
     Args:
-      records: as the table's, with "rate", the share of white pixels, instead of "background".
+      records: as the table's, with "rate", the share of white pixels, instead of "background". Seeds are averaged.
       path: where to write.
     """
     figure = Figure(figsize=(6.4, 3.6), dpi=150, layout="constrained")
@@ -210,12 +208,10 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
             if (record["dataset"], record["method"]) == (dataset, method):
                 by_rate.setdefault(record["rate"], []).append(record["accuracy"])
         rates = sorted(by_rate)
-        means = np.array([np.mean(by_rate[rate]) for rate in rates])
-        spread = np.array([np.std(by_rate[rate], ddof=1) if len(by_rate[rate]) > 1 else 0 for rate in rates])
-        style = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKERS[i % len(_MARKERS)], "markersize": 4}
-        label = _TITLES[method] + (f", {dataset}" if several else "")
-        axes.plot(rates, means, label=label, linewidth=1.5, **style)
-        axes.fill_between(rates, means - spread, means + spread, color=style["color"], alpha=0.25, linewidth=0)
+        axes.plot(
+            rates, [np.mean(by_rate[rate]) for rate in rates], color=_COLOURS[i % len(_COLOURS)],
+            marker=_MARKERS[i % len(_MARKERS)], markersize=4, label=_TITLES[method] + (f", {dataset}" if several else ""),
+        )  # fmt: skip
     axes.set(xlabel="share of white pixels in the background", ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.01, 1.01))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="best")

@@ -84,6 +84,6 @@ def score(run: Run) -> list[dict]:
 
 
 def sweep(run: Run) -> list[dict]:
-    """As `score`, on the Random background at each of RATES: records have "rate" where those have "background"."""
+    """As `score`, of the first seed, on the Random background at each of RATES: records have a "rate" instead."""
     drawn = ((rate, backgrounds.random(run.dataset.size, rate)) for rate in RATES)
-    return _score(run, (({"rate": rate}, pattern) for rate, pattern in drawn))
+    return _score(run._replace(seeds=run.seeds[:1]), (({"rate": rate}, pattern) for rate, pattern in drawn))

@@ -10,6 +10,6 @@ def get_config():
     config = default_config()
     config.method = "attention"
     config.data.source = "tfds:fashion_mnist"
-    config.schedule = ("f:3000", "f_l:1500")
-    config.steps = 4500
+    config.schedule = ("f:2000", "f_l:1000")
+    config.steps = 3000
     return config

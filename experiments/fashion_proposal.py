@@ -10,7 +10,7 @@ def get_config():
     config = default_config()
     config.data.source = "tfds:fashion_mnist"
     config.mask.area = 0.4
-    config.schedule = ("f:2000", "f_m:400", "f+f_b:5000")
-    config.steps = 7400
+    config.schedule = ("f:1000", "f_m:300", "f+f_b:3200")
+    config.steps = 4500
     config.checkpoint_every = 1000
     return config

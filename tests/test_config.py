@@ -50,7 +50,7 @@ def test_a_recipe_of_the_table_is_its_three_configs():
     make_configs = runpy.run_path(str(FOLDER / "table1.py"))["make_configs"]
     found = make_configs("mnist", [4, 5], "/data", 0.5)
     assert list(found) == ["vanilla", "attention", "proposal"]
-    assert [config.steps for config in found.values()] == [1000, 2000, 6500]
+    assert [config.steps for config in found.values()] == [1000, 1600, 6500]
     for config in found.values():
         configs.validate(config)
         assert config.seeds == (4, 5)
