@@ -210,7 +210,8 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
         rates = sorted(by_rate)
         axes.plot(
             rates, [np.mean(by_rate[rate]) for rate in rates], color=_COLOURS[i % len(_COLOURS)],
-            marker=_MARKERS[i % len(_MARKERS)], markersize=4, label=_TITLES[method] + (f", {dataset}" if several else ""),
+            marker=_MARKERS[i % len(_MARKERS)], markersize=4,
+            label=_TITLES[method] + (f", {dataset}" if several else ""),
         )  # fmt: skip
     axes.set(xlabel="share of white pixels in the background", ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.01, 1.01))
     axes.grid(alpha=0.3)
