@@ -25,6 +25,10 @@ def write(runs: Sequence[scoring.Run], output: Path, *, html: Path | None = None
     Raises:
       ValueError: if two runs are the same method and seed on the same data set.
     """
+    found = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
+    for key in found:
+        if found.count(key) > 1:  # known before minutes of scoring
+            raise ValueError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
     output.mkdir(parents=True, exist_ok=True)
     records = [record for run in runs for record in scoring.score(run)]
     table = report.text(records)
@@ -53,7 +57,10 @@ def main() -> None:
     values = flags.FLAGS
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
     output = Path(values.output or values.workdir[0]).expanduser()
-    write(runs, output, html=Path(values.html).expanduser() if values.html else None)
+    html = Path(values.html).expanduser() if values.html else None
+    if html and html.is_dir():
+        raise ValueError(f"--html is {values.html!r}, a folder; expected a file")
+    write(runs, output, html=html)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Started again on the same workdir it continues where the newest checkpoint ends.
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -45,6 +45,7 @@ class _Run:
     plan: step.BatchPlan
     devices: list[jax.Device]
     photographs: np.ndarray | None
+    paint: Callable | None
 
 
 def _prepare(config: ConfigDict) -> _Run:
@@ -54,6 +55,7 @@ def _prepare(config: ConfigDict) -> _Run:
     if config.batch_size > len(source.train.images):
         raise ValueError(f"config.batch_size is {config.batch_size}; allowed: up to {len(source.train.images)} images")
     described = source.describe()
+    method = methods.make_method(config, described)
     phases = schedule.make_phases(config.schedule, config.steps)
     composes = any("f_b" in phase.networks for phase in phases)
     plan = step.plan_batch(config.batch_size, config.background.plain_share if composes else 1.0, source.size)
@@ -61,8 +63,8 @@ def _prepare(config: ConfigDict) -> _Run:
     if composes and config.background.kind == "photographs":
         pictures = photographs.load(config.background.photographs, size=source.size, channels=source.shape[-1])
     return _Run(
-        config, source, described, methods.make_method(config, described), state.make_optimizers(config), phases, plan,
-        jax.local_devices()[: plan.devices], pictures,
+        config, source, described, method, state.make_optimizers(config), phases, plan,
+        jax.local_devices()[: plan.devices], pictures, jax.jit(method.paint) if method.paint else None,
     )  # fmt: skip
 
 
@@ -122,11 +124,13 @@ def _take_steps(
         done = stop
 
 
-def _show_backgrounds(run: _Run, workdir: Path, train_state: state.TrainState) -> None:
+def _show_backgrounds(run: _Run, phase: schedule.Phase, train_state: state.TrainState, workdir: Path) -> None:
     """Keeps what f_b, of the first seed, makes of the same noise at every checkpoint: the poster's figure 4."""
+    if run.paint is None or "f_b" not in phase.networks:
+        return
     params = state.split_seeds(train_state.params, 1)[0] if run.config.seeds else train_state.params
     keys = jax.random.split(jax.random.key(0), progress.BACKGROUNDS_SHOWN)
-    progress.write_backgrounds(workdir, int(train_state.step), np.asarray(jax.jit(run.method.paint)(params, keys)))
+    progress.write_backgrounds(workdir, int(train_state.step), np.asarray(run.paint(params, keys)))
 
 
 def _restore_or_init(manager: checkpoints.Manager, run: _Run) -> state.TrainState:
@@ -160,15 +164,14 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
             for phase in run.phases:
                 if done >= phase.stop:
                     continue
-                if "f_b" in phase.networks and run.method.paint and done == phase.start:
-                    _show_backgrounds(run, workdir, train_state)
+                if done == phase.start:
+                    _show_backgrounds(run, phase, train_state, workdir)
                 for latest, metrics, count in _take_steps(run, phase, train_state):
                     train_state, done = latest, done + count
                     report.record(done, phase, metrics, count)
                     if done % config.checkpoint_every == 0 or done == config.steps:
                         checkpoints.save(manager, train_state, config, run.described, origin)
-                        if "f_b" in phase.networks and run.method.paint:
-                            _show_backgrounds(run, workdir, train_state)
+                        _show_backgrounds(run, phase, train_state, workdir)
     return train_state
 
 

@@ -14,7 +14,7 @@ import pytest
 from skimage import io
 
 import bginv_jax
-from bginv_jax import checkpoints, data, scoring, train
+from bginv_jax import checkpoints, data, evaluate, scoring, train
 from tests.test_checkpoints import _same_bits
 
 ROOT = Path(__file__).parents[1]
@@ -298,3 +298,10 @@ def test_figures_are_drawn_into_the_workdir(finished):
     result = _run("figures", f"--workdir={finished['workdir']}")
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("figure3.png, figure4.png, figure4.gif\n")
+
+
+def test_the_same_run_twice_is_refused_before_it_is_scored(finished, tmp_path):
+    runs = scoring.load([finished["workdir"]] * 2)
+    with pytest.raises(ValueError, match="two of the workdirs hold idx:tiny, proposal, seed 0; expected each once"):
+        evaluate.write(runs, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
