@@ -49,7 +49,7 @@ def write(runs: Sequence[scoring.Run], output: Path, *, html: Path | None = None
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page.render(runs, records, [output / name for name in written]), encoding="utf-8")
     print("\n".join([table, *lines]))
-    print(f"written to {output}: {', '.join(written)}")
+    print(f"written to {output}: {', '.join(written)}" + (f"; and {html}" if html else ""))
     return records
 
 
