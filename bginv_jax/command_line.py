@@ -42,6 +42,9 @@ def _explain(argv: list[str], error: Exception) -> str:
     value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error))
     if value:
         return f"config.{value[1]} is {value[2]!r}; allowed: {configs.FIELDS[value[1]].allowed}"
+    lines = str(error).splitlines()
+    if "parsing config file" in lines[0]:  # the whole traceback follows
+        return f"--config cannot be read: {lines[-1]}"
     return f"{error} (--help lists the flags)"
 
 

@@ -225,6 +225,7 @@ CONFIG = "--config=experiments/mnist_5k_proposal.py"
     ((CONFIG, "--config.mask.binarize=half"), "error: config.mask.binarize is 'half'; allowed: one of otsu"),
     ((CONFIG, "--config.data.source=idx:/nowhere"), "/nowhere/train-images-idx3-ubyte is missing"),
     (("--config=experiments/nothing.py",), "error: --config cannot be read"),
+    (("--config=experiments/ablation.py:halo",), "ablation.py:halo is unknown; the variants are ours, "),
     ((CONFIG, "steps=3"), "unexpected argument 'steps=3'; flags are written --name=value"),
 ])  # fmt: skip
 def test_wrong_flags_end_in_one_line(tmp_path, flags, message):
