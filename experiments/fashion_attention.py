@@ -10,6 +10,6 @@ def get_config():
     config = default_config()
     config.method = "attention"
     config.data.source = "tfds:fashion_mnist"
-    config.schedule = ("f:2000", "f_l:1000")
-    config.steps = 3000
+    config.schedule = ("f:1500", "f_l:600")
+    config.steps = 2100
     return config

@@ -10,7 +10,7 @@ def get_config():
     config = default_config()
     config.data.source = "tfds:fashion_mnist"
     config.mask.area = 0.4
-    config.schedule = ("f:1000", "f_m:300", "f+f_b:3200")
-    config.steps = 4500
+    config.schedule = ("f:800", "f_m:250", "f+f_b:2400")
+    config.steps = 3450
     config.checkpoint_every = 1000
     return config

@@ -11,5 +11,5 @@ def get_config():
     config.method = "vanilla"
     config.data.source = "tfds:fashion_mnist"
     config.schedule = ("f:1",)
-    config.steps = 2000
+    config.steps = 1500
     return config
