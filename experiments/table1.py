@@ -1,7 +1,7 @@
 """Trains all rows and seeds of Table 1 and ends with the table: python experiments/table1.py [--recipe=NAME]
 
 A recipe is the configs experiments/RECIPE_METHOD.py of the three methods: mnist, mnist_5k, fashion or poster. Started
-again, it continues where it was stopped. Full MNIST with three seeds takes TIME on two CPU cores.
+again, it continues where it was stopped. Full MNIST with three seeds takes an hour and a half on two CPU cores.
 """
 
 import runpy
