@@ -1,6 +1,6 @@
 """The attention baseline on full MNIST: a crop is no mask.
 
-Expect 99 % on plain digits and hardly more than Vanilla on the other backgrounds; five minutes on two CPU cores.
+Expect 97 % on plain digits and less than Vanilla on the other backgrounds; five minutes on two CPU cores.
 
 Command: python -m bginv_jax.train --config=experiments/mnist_attention.py --workdir=runs/mnist_attention
 """

@@ -1,6 +1,6 @@
 """The proposal on full MNIST, in the authors' three phases, with learned masks.
 
-Expect 98.5 % or more in every column; 21 minutes on two CPU cores.
+Expect 99 % in every column, and now and then a seed with 95 in one; 20 minutes on two CPU cores.
 
 Command: python -m bginv_jax.train --config=experiments/mnist_proposal.py --workdir=runs/mnist_proposal
 """
