@@ -35,6 +35,8 @@ def augment(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The same random affine map for each image and its mask, then a random brightness for the image alone.
 
+    What comes from beyond the edge is as the edge.
+
     Args:
       keys: one key per image, (N,).
       images: (N, S, S, C).
@@ -55,7 +57,9 @@ def augment(
     def one(key, layers):
         matrix, offset = _inverse_affine(key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip)
         source = matrix @ pixels + offset[:, None] + centre
-        take = jax.vmap(lambda plane: map_coordinates(plane, list(source), order=1), in_axes=2, out_axes=1)
+        take = jax.vmap(
+            lambda plane: map_coordinates(plane, list(source), order=1, mode="nearest"), in_axes=2, out_axes=1
+        )
         return take(layers).reshape(layers.shape)
 
     if moves:
@@ -63,19 +67,19 @@ def augment(
     channels = images.shape[-1]
     images, masks = layers[..., :channels], None if masks is None else layers[..., channels:]
     if brightness:
-        factor = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 1), minval=-1.0, maxval=1.0))(keys)
+        factor = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 5), minval=-1.0, maxval=1.0))(keys)
         images = jnp.minimum(images * (1 + brightness * factor)[:, None, None, None], 1.0)
     return images, masks
 
 
-def random_crops(keys: jax.Array, photographs: jax.Array, *, size: int) -> jax.Array:
-    """A random square of `size` pixels from a random photograph for each key: (P, T, T, C) -> (N, size, size, C)."""
-    count, side, _, channels = photographs.shape
+def random_crops(keys: jax.Array, pictures: jax.Array, *, size: int) -> jax.Array:
+    """A random square of `size` pixels from a random picture for each key: (P, T, T, C) -> (N, size, size, C)."""
+    count, side, _, channels = pictures.shape
 
     def one(key):
         high = jnp.array([count, side - size + 1, side - size + 1, 1])
         start = jax.random.randint(key, (4,), 0, high)
-        return jax.lax.dynamic_slice(photographs, start, (1, size, size, channels))[0]
+        return jax.lax.dynamic_slice(pictures, start, (1, size, size, channels))[0]
 
     return jax.vmap(one)(keys)
 

@@ -92,10 +92,10 @@ BACKGROUNDS: dict[str, Pattern] = {
 }
 
 
-def object_and_halo(images: np.ndarray) -> np.ndarray:
-    """Where any channel of images (N, S, S, C) is above 0, dilated by a disk of 2 pixels at 32x32: bool (N, S, S)."""
-    disk = morphology.disk(_HALO * _unit(images.shape[1])).astype(bool)
-    return morphology.dilation((images > 0).any(axis=-1), disk[None])
+def with_halo(objects: np.ndarray) -> np.ndarray:
+    """Masks (N, S, S, 1), bool, dilated by a disk of 2 pixels at 32x32."""
+    disk = morphology.disk(_HALO * _unit(objects.shape[1])).astype(bool)
+    return morphology.dilation(objects, disk[None, ..., None])
 
 
 def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.ndarray | None = None) -> np.ndarray:
@@ -104,7 +104,7 @@ def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.n
     Args:
       images: (N, S, S, C), uint8 or float in [0, 1].
       background: a name in BACKGROUNDS, or a pattern (S, S) or (S, S, C) in [0, 1].
-      kept: what is not replaced, (N, S, S); by default `object_and_halo(images)`.
+      kept: what is not replaced, bool (N, S, S, 1); by default what is above 0 in any channel, `with_halo`.
 
     Returns:
       float32 (N, S, S, C) in [0, 1].
@@ -123,5 +123,5 @@ def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.n
         raise ValueError(f"a background of {background.shape[:2]} pixels for images of {images.shape[1:3]}")
     if background.ndim == 2:
         background = background[..., None]
-    kept = object_and_halo(images) if kept is None else kept
-    return np.where(kept[..., None], images, background).astype(np.float32)
+    kept = with_halo((images > 0).any(axis=-1, keepdims=True)) if kept is None else kept
+    return np.where(kept, images, background).astype(np.float32)

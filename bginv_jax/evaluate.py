@@ -35,7 +35,7 @@ def write(runs: Sequence[scoring.Run], output: Path, *, html: Path | None = None
     rates = [record for run in runs for record in scoring.sweep(run)]
     _write_lines(output / "results.jsonl", records)
     _write_lines(output / "rates.jsonl", rates)
-    lines = [report.run_line(run.workdir, run.seeds) for run in runs]
+    lines = [report.run_line(run.workdir, run.seeds) + report.overlaps(scoring.mask_overlaps(run)) for run in runs]
     (output / "table1.md").write_text(report.markdown(records) + "\n" + "".join(f"- {line}\n" for line in lines))
     report.picture(records, output / "table1.png")
     report.rate_picture(rates, output / "rates.png")

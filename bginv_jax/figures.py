@@ -15,14 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bginv_jax import attention, backgrounds, command_line, data, images, predictors, progress, schedule, scoring
+from bginv_jax.report import COLOURS
 
-# Okabe and Ito's colours, which are told apart with any colour vision.
-_ORANGE, _BLUE, _GREY = "#E69F00", "#0072B2", "#999999"
+_ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
 _COLUMNS = 7
 _DPI = 150
 
 
-def _grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarray]:
+def grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(cell * columns + 0.8, cell * rows + 0.5), dpi=_DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for one in axes.flat:
@@ -30,7 +30,7 @@ def _grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarra
     return figure, axes
 
 
-def _show(axes, image: np.ndarray, cmap: str = "gray") -> None:
+def show(axes, image: np.ndarray, cmap: str = "gray") -> None:
     """An image (S, S, C) or (S, S): uint8, or float in [0, 1]."""
     image = image if image.dtype != np.uint8 else image / 255
     if image.ndim == 3 and image.shape[-1] == 1:
@@ -53,9 +53,9 @@ def accuracy_figure(x: np.ndarray, accuracies: dict[str, float]) -> Figure:
       x: (1, S, S, C).
       accuracies: by name of the background.
     """
-    figure, axes = _grid(1, len(accuracies))
+    figure, axes = grid(1, len(accuracies))
     for one, (name, accuracy) in zip(axes[0], accuracies.items(), strict=True):
-        _show(one, backgrounds.compose_test(x, name)[0])
+        show(one, backgrounds.compose_test(x, name)[0])
         one.set_title(name.capitalize(), fontsize=10)
         one.set_xlabel(f"{accuracy:.1f}", fontsize=11, fontweight="bold")
     axes[0, 0].set_ylabel("accuracy (%)", fontsize=9)
@@ -70,14 +70,14 @@ def attention_figure(x: np.ndarray, heat: np.ndarray, boxes: np.ndarray) -> Figu
       heat: (N, H, W) in [0, 1].
       boxes: (N, 4), as `attention` has them.
     """
-    figure, axes = _grid(3, len(x))
+    figure, axes = grid(3, len(x))
     crops = np.asarray(attention.crop(x, boxes))
     for i, (top, left, bottom, right) in enumerate(boxes):
-        _show(axes[0, i], x[i])
+        show(axes[0, i], x[i])
         shape = {"width": right - left - 0.5, "height": bottom - top - 0.5}
         axes[0, i].add_patch(Rectangle((left - 0.25, top - 0.25), **shape, fill=False, color=_ORANGE, linewidth=2))
-        _show(axes[1, i], heat[i], cmap="cividis")
-        _show(axes[2, i], crops[i])
+        show(axes[1, i], heat[i], cmap="cividis")
+        show(axes[2, i], crops[i])
     for one, name in zip(axes[:, 0], ("image and box", "heat map", "crop"), strict=True):
         one.set_ylabel(name, fontsize=10)
     return figure
@@ -96,11 +96,11 @@ def networks_figure(
       names: of the classes.
     """
     columns = ("$x$", "$f_m(x)$", "$f_b(z)$", r"$m\,x + b\,(1-m)$", "prediction of $f$")
-    figure, axes = _grid(len(x), len(columns))
+    figure, axes = grid(len(x), len(columns))
     composed = np.asarray(images.compose(x, m, b))
     for i, row in enumerate(axes):
         for one, image in zip(row, (x[i], m[i], b[i], composed[i]), strict=False):
-            _show(one, image)
+            show(one, image)
         colours = [_BLUE if label == labels[i] else _GREY for label in range(len(names))]
         row[-1].bar(range(len(names)), shares[i], color=colours)
         row[-1].set(ylim=(0, 1.05), box_aspect=1)
@@ -127,11 +127,11 @@ def epochs_strip(strips: Sequence[np.ndarray], epochs: Sequence[float]) -> Figur
       epochs: of f_b's training.
     """
     chosen = np.unique(np.linspace(0, len(strips) - 1, min(_COLUMNS, len(strips))).round().astype(int))
-    figure, axes = _grid(min(4, len(strips[0])), len(chosen))
+    figure, axes = grid(min(4, len(strips[0])), len(chosen))
     for column, i in zip(axes.T, chosen, strict=True):
         column[0].set_title(f"epoch {epochs[i]:.1f}", fontsize=10)
         for one, image in zip(column, strips[i], strict=False):
-            _show(one, image)
+            show(one, image)
     for i, one in enumerate(axes[:, 0]):
         one.set_ylabel(f"$z_{i + 1}$", fontsize=10)
     return figure
@@ -139,14 +139,14 @@ def epochs_strip(strips: Sequence[np.ndarray], epochs: Sequence[float]) -> Figur
 
 def write_animation(strips: Sequence[np.ndarray], epochs: Sequence[float], path: Path) -> None:
     """Figure 4 as a GIF of two pictures a second, all noises at once; arguments as `epochs_strip`."""
-    figure, axes = _grid(2, len(strips[0]) // 2)
+    figure, axes = grid(2, len(strips[0]) // 2)
 
     def draw(i):
         figure.suptitle(f"epoch {epochs[i]:.1f}", fontsize=10)
         for one, image in zip(axes.flat, strips[i], strict=True):
             one.clear()
             one.set(xticks=[], yticks=[])
-            _show(one, image)
+            show(one, image)
 
     FuncAnimation(figure, draw, frames=len(strips), init_func=lambda: None).save(path, PillowWriter(fps=2))
 

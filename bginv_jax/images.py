@@ -6,7 +6,9 @@ Images are NHWC float32 in [0, 1], masks (N, H, W, 1) with 1 on the object.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 
+FILLS = ("black", "backdrop")
 BINARIZATIONS = ("otsu", "threshold", "quantile", "none")
 
 
@@ -34,6 +36,36 @@ def compose(x: jax.Array, m: jax.Array, b: jax.Array) -> jax.Array:
     return m * x + b * (1 - m)
 
 
+def backdrop(images: np.ndarray) -> np.ndarray:
+    """Each pixel's most frequent value: (N, S, S, C) uint8 -> (S, S, C) uint8.
+
+    Where the camera stands still and the objects differ, that is what stands behind them; for digits on black, black.
+    """
+    counts = np.stack([np.count_nonzero(images == value, axis=0) for value in range(256)])
+    return counts.argmax(axis=0).astype(np.uint8)
+
+
+def compose_ink(x: jax.Array, m: jax.Array, b: jax.Array, texture: jax.Array, *, contrast: float) -> jax.Array:
+    """The object of x, bright on black, drawn on b with a texture as its ink: a * t + b * (1 - a).
+
+    a is the mask times the grey value of x, so b shows wherever x is black. t is the texture, its values squeezed in
+    order into what lies at least `contrast` from b, [0, b - contrast] and [b + contrast, 1]: ink of any colour and
+    pattern, lighter than what is dark in b and darker than what is light, which vanishes nowhere. Black on white is
+    one of them. In |b - x| (MNIST-M, Ganin et al. 2016) the ink is always 1 - b.
+
+    Args:
+      x: images (N, H, W, C) in [0, 1].
+      m: masks (N, H, W, 1).
+      b: backgrounds (N, H, W, C).
+      texture: what the ink looks like, (N, H, W, C) in [0, 1].
+      contrast: the least |t - b| of every pixel and channel, 0 to 0.5.
+    """
+    below, above = nn.relu(b - contrast), nn.relu(1 - b - contrast)
+    squeezed = texture * (below + above)
+    ink = jnp.where((squeezed < below) | (above == 0), squeezed, squeezed - below + b + contrast)
+    return compose(ink, m * x.mean(axis=-1, keepdims=True), b)
+
+
 def tile(tiles: jax.Array, side: int) -> jax.Array:
     """Joins (N * side^2, T, T, C) tiles to (N, side * T, side * T, C), `side` x `side` in reading order."""
     size, channels = tiles.shape[1], tiles.shape[-1]
@@ -44,6 +76,12 @@ def tile(tiles: jax.Array, side: int) -> jax.Array:
 def area(m: jax.Array) -> jax.Array:
     """Mean of each mask (N, H, W, 1) -> (N,)."""
     return m.mean(axis=(1, 2, 3))
+
+
+def overlap(m: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of masks (N, H, W, 1) of bool: (N,); of two empty masks 1."""
+    both, either = (m & truth).sum(axis=(1, 2, 3)), (m | truth).sum(axis=(1, 2, 3))
+    return np.where(either, both / np.maximum(either, 1), 1.0)
 
 
 def total_variation(m: jax.Array) -> jax.Array:
@@ -71,6 +109,11 @@ def dilate(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
                 shifted = padded[:, top : top + height, left : left + width]
                 m = jnp.where(reach >= i * i + j * j, jnp.maximum(m, shifted), m)
     return m
+
+
+def erode(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
+    """Grey erosion of each mask (N, H, W, 1) by a disk of its own radius; as `dilate`."""
+    return 1 - dilate(1 - m, radius, largest=largest) if largest else m
 
 
 def otsu_threshold(m: jax.Array) -> jax.Array:

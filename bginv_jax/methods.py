@@ -14,13 +14,12 @@ import optax
 from flax import linen as nn
 from jax import lax
 
-from bginv_jax import attention, networks
+from bginv_jax import attention, composites, networks
 from bginv_jax import images as image_ops
-from bginv_jax.augment import rearrange
 from bginv_jax.networks import BackgroundSource, Network
 
 MASKS = ("learned", "nonzero")
-BACKGROUND_KINDS = ("generated", "noise", "black", "photographs")
+BACKGROUND_KINDS = ("generated", "noise", "black")
 
 Params = Mapping[str, Any]
 
@@ -32,14 +31,16 @@ class Batch(NamedTuple):
     masks: (N, S, S, 1), cut and moved as the images were, or None where f_m makes them in the same step.
     targets: (N, ...).
     plain: how many images, from the first, keep their own background (static).
-    backgrounds: (N, S, S, C) that stand behind the objects, or None where f_b paints them.
+    pictures: (P, S, S, C) that stand behind the first P objects after the plain ones; f_b paints the others. None is 0.
+    fill: (S, S, C), what f_m puts where it sees no object, or 0 for black.
     """
 
     images: jax.Array
     masks: jax.Array | None
     targets: jax.Array
     plain: int
-    backgrounds: jax.Array | None = None
+    pictures: jax.Array | None = None
+    fill: jax.Array | float = 0.0
 
 
 class Task(NamedTuple):
@@ -128,20 +129,20 @@ def make_attention(f: Network, truncated: Callable, f_l: Network, task: Task, *,
     return Method(init, objective, predict, task, attend=lambda params, x: look(params, x)[1:])
 
 
-def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: Task, *, mask, background) -> Method:
+def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *, mask, background) -> Method:
     """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
 
     f_m learns from L(f(m x), y) with f held still, and composites send it no gradient: it would learn to leave no room
-    for backgrounds. `mask` and `background` are the config's groups of these names. Without f_b the batch has them.
+    for backgrounds. `mask` and `background` are the config's groups of these names.
     """
 
     def binarize(m):
         return image_ops.binarize(m, mask.binarize, area=mask.area)
 
     def mask_terms(params, batch):
-        """L(f(x * f_m(x)), y), the area above what is free and the total variation; and the masks, cut."""
+        """L(f(x * f_m(x)), y) with black as fill, the area above what is free, total variation; and the masks, cut."""
         m = f_m.apply(params["f_m"], batch.images)
-        outputs = f.apply(lax.stop_gradient(params["f"]), m * batch.images)
+        outputs = f.apply(lax.stop_gradient(params["f"]), image_ops.compose(batch.images, m, batch.fill))
         area = image_ops.area(m)
         loss = task.loss(outputs, batch.targets).mean()
         penalty = mask.area_weight * nn.relu(area - mask.area).mean()
@@ -153,15 +154,13 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: 
     def paint(params, keys):
         return f_b.apply(params["f_b"], jax.vmap(f_b.draw)(keys))
 
-    def composites(keys, params, x, m, b):
-        """Objects on backgrounds, and what the brightness of the backgrounds costs f_b."""
-        halo_keys, noise_keys, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-        radius = jax.vmap(lambda key: jax.random.randint(key, (), 0, mask.halo + 1))(halo_keys)
-        b = paint(params, noise_keys) if b is None else b
-        b = rearrange(move_keys, b) if background.move else b
-        m = image_ops.dilate(m, radius, largest=mask.halo)
-        brightness = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(len(b))
-        return image_ops.compose(x, m, b), background.brightness_weight * brightness.mean()
+    def set_before(keys, params, x, m, pictures):
+        """Objects before pictures, then before what f_b paints; and what brightness costs f_b."""
+        painted = paint(params, composites.painter_keys(keys[0 if pictures is None else len(pictures) :]))
+        excess = nn.relu(painted.mean(axis=(1, 2, 3)) - 0.5) if painted.shape[-1] == 1 else jnp.zeros(1)
+        b = painted if pictures is None else jnp.concatenate([pictures, painted])
+        composed = composites.make(keys, x, m, b, mask=mask, background=background)
+        return composed, background.brightness_weight * excess.sum() / max(1, len(painted))
 
     def objective(keys, params, batch, active):
         x, m, plain = batch.images, batch.masks, batch.plain
@@ -169,8 +168,7 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: 
         if "f_m" in active:
             total, m, metrics = mask_terms(params, batch)
         if "f_b" in active:
-            b = None if batch.backgrounds is None else batch.backgrounds[plain:]
-            composed, brightness = composites(keys[plain:], params, x[plain:], m[plain:], b)
+            composed, brightness = set_before(keys[plain:], params, x[plain:], m[plain:], batch.pictures)
             x = jnp.concatenate([x[:plain], composed])
             total -= brightness
         if "f" in active or "f_b" in active:
@@ -181,7 +179,7 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: 
 
     def init(key):
         keys = jax.random.split(key, 3)
-        return {"f": f.init(keys[0]), "f_m": f_m.init(keys[1]), "f_b": f_b.init(keys[2]) if f_b else {}}
+        return {"f": f.init(keys[0]), "f_m": f_m.init(keys[1]), "f_b": f_b.init(keys[2])}
 
     return Method(
         init,
@@ -190,12 +188,12 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource | None, task: 
         task=task,
         predict_mask=lambda params, x: f_m.apply(params["f_m"], x),
         binarize=binarize,
-        paint=paint if f_b else None,
+        paint=paint,
     )
 
 
 def _vanilla(config, shape: tuple[int, int, int], classes: int) -> Method:
-    return make_vanilla(networks.flax_network(networks.Classifier(classes), shape), CLASSIFICATION)
+    return make_vanilla(networks.flax_network(networks.CLASSIFIERS[config.classifier](classes), shape), CLASSIFICATION)
 
 
 def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
@@ -218,13 +216,10 @@ def _proposal(config, shape: tuple[int, int, int], classes: int) -> Method:
     f_m = networks.flax_network(networks.MaskGenerator(), shape)
     if config.mask.kind == "nonzero":
         f_m = Network(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
-    f_b = None
-    if config.background.kind != "photographs":
-        f_b = networks.background_source(config.background.kind, shape, config.background.tiles)
     return make_proposal(
-        networks.flax_network(networks.Classifier(classes), shape),
+        networks.flax_network(networks.CLASSIFIERS[config.classifier](classes), shape),
         f_m,
-        f_b,
+        networks.background_source(config.background.kind, shape, config.background.tiles),
         CLASSIFICATION,
         mask=config.mask,
         background=config.background,

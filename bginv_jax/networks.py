@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bginv_jax.images import tile
-from bginv_jax.layers import Conv3x3, max_pool2x2
+from bginv_jax.layers import Conv3x3, Conv5x5, max_pool2x2
 
 _SMALLEST_MAP = 4  # the side, in pixels, that the networks shrink an image to
 _SMALLEST_SIZE = 16  # images are padded at least to this
@@ -49,6 +49,28 @@ class Classifier(nn.Module):
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(128, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
+
+
+class LeNet(nn.Module):
+    """f of the single-source protocol for digits, the ConvNet of Volpi et al. 2018: images -> logits (N, classes).
+
+    Two 5x5 convolutions of whole neighbourhoods and three dense layers: 32x32 pixels become 14x14x64, 5x5x128, 1024,
+    1024. Images are (N, S, S, C), S a `padded_size`.
+    """
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for features in (64, 128):
+            x = Conv5x5(features)(x)
+        x = x.reshape(len(x), -1)
+        for features in (1024, 1024):
+            x = nn.relu(nn.Dense(features, kernel_init=nn.initializers.glorot_uniform())(x))
+        return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
+
+
+CLASSIFIERS: dict[str, type[nn.Module]] = {"cnn": Classifier, "lenet": LeNet}
 
 
 class LocalClassifier(nn.Module):

@@ -20,7 +20,6 @@ pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; white-space: pre-wr
 """
 
 _CAPTIONS = {
-    "table1.png": "Table 1",
     "rates.png": "Accuracy as the Random background fills",
     "figure1.png": "Figure 1: the vanilla network's accuracy (%) on each background",
     "figure2.png": "Figure 2: where the attention baseline looks, and what it crops",
@@ -30,9 +29,8 @@ _CAPTIONS = {
 }
 
 
-def _element(tag: str, text: object, **attributes: str) -> str:
-    written = "".join(f' {name}="{html.escape(value)}"' for name, value in attributes.items())
-    return f"<{tag}{written}>{html.escape(str(text))}</{tag}>"
+def _element(tag: str, text: object) -> str:
+    return f"<{tag}>{html.escape(str(text))}</{tag}>"
 
 
 def _table(records: Sequence[dict]) -> str:
@@ -94,7 +92,7 @@ def render(runs: Sequence[scoring.Run], records: Sequence[dict], pictures: Seque
       records: of all of them.
       pictures: PNG and GIF files, shown in this order; other files are passed over.
     """
-    shown = [_picture(path) for path in pictures if path.name in _CAPTIONS and path.name != "table1.png"]
+    shown = [_picture(path) for path in pictures if path.name in _CAPTIONS]
     parts = [
         _element("h1", "Background invariance by adversarial learning"),
         _element("p", "Test accuracy (%) on the backgrounds of the poster (Cruz et al., ICPR 2020), mean ± standard "

@@ -21,9 +21,9 @@ POSTER = {
     "proposal": (94.9, 92.3, 76.8, 93.1, 93.7, 70.8, 86.2),
 }
 # Okabe and Ito's colours, which are told apart with any colour vision.
-_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "x")
-_TITLES = {"vanilla": "Vanilla CNN", "attention": "Attention", "proposal": "Proposal"}
+COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "x")
+TITLES = {"vanilla": "Vanilla CNN", "attention": "Attention", "proposal": "Proposal"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +75,8 @@ def _lines(records: Sequence[dict]) -> list[tuple[str, list[str]]]:
     lines = []
     for row in rows(records):
         seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
-        lines.append((f"{_TITLES[row.method]}, {row.dataset} ({row.count} images, {seeds})", row.cells()))
-        lines.append((f"{_TITLES[row.method]}, poster (MNIST)", [f"{value:.1f}" for value in POSTER[row.method]]))
+        lines.append((f"{TITLES[row.method]}, {row.dataset} ({row.count} images, {seeds})", row.cells()))
+        lines.append((f"{TITLES[row.method]}, poster (MNIST)", [f"{value:.1f}" for value in POSTER[row.method]]))
     return lines
 
 
@@ -92,6 +92,11 @@ def run_line(workdir: Path, seeds: Sequence[Trained]) -> str:
         f"{workdir.name}: {config.method}, seed{'s' if len(seeds) > 1 else ''} {numbers}; batch {config.batch_size}; "
         f"epochs of {count} images: {', '.join(epochs)}"
     )
+
+
+def overlaps(values: Sequence[float]) -> str:
+    """How well the masks of each seed cover the objects, in percent, for the end of a run's line."""
+    return "; IoU of masks and objects " + ", ".join(f"{value:.1f}" for value in values) + " %" if values else ""
 
 
 def _heads() -> list[str]:
@@ -147,7 +152,7 @@ def reproduced(records: Sequence[dict], *, within: float = 3.0) -> str:
         near = [f"{head} {gap:+.1f}" for head, gap in zip(_heads(), gaps, strict=True) if abs(gap) <= within]
         far = [f"{head} {gap:+.1f}" for head, gap in zip(_heads(), gaps, strict=True) if abs(gap) > within]
         lines.append(
-            f"{_TITLES[row.method]}, ours less the poster's: within {within:g} points {', '.join(near) or 'nothing'}; "
+            f"{TITLES[row.method]}, ours less the poster's: within {within:g} points {', '.join(near) or 'nothing'}; "
             f"beyond {', '.join(far) or 'nothing'}"
         )
     return "\n".join(lines)
@@ -209,9 +214,9 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
                 by_rate.setdefault(record["rate"], []).append(record["accuracy"])
         rates = sorted(by_rate)
         axes.plot(
-            rates, [np.mean(by_rate[rate]) for rate in rates], color=_COLOURS[i % len(_COLOURS)],
-            marker=_MARKERS[i % len(_MARKERS)], markersize=4,
-            label=_TITLES[method] + (f", {dataset}" if several else ""),
+            rates, [np.mean(by_rate[rate]) for rate in rates], color=COLOURS[i % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)], markersize=4,
+            label=TITLES[method] + (f", {dataset}" if several else ""),
         )  # fmt: skip
     axes.set(xlabel="share of white pixels in the background", ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.01, 1.01))
     axes.grid(alpha=0.3)

@@ -59,14 +59,14 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
     return runs
 
 
-def _score(run: Run, patterns: Iterable[tuple[dict, np.ndarray]]) -> list[dict]:
-    """Scores every test image exactly once on each pattern, with each seed: records by seed, then as patterns come."""
+def _score(run: Run, patterns: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:
+    """Scores every test image exactly once on each pattern, or as it is, with each seed: records by seed."""
     forward = step.make_forward(run.seeds[0].method.predict, jax.local_devices())
     padded = images.pad_to(run.dataset.test.images, run.dataset.size)
-    kept = backgrounds.object_and_halo(padded)
+    kept = backgrounds.with_halo(run.dataset.test.objects(run.dataset.size))
     by_seed: list[list[dict]] = [[] for _ in run.seeds]
     for name, pattern in patterns:
-        composed = backgrounds.compose_test(padded, pattern, kept=kept)
+        composed = padded if pattern is None else backgrounds.compose_test(padded, pattern, kept=kept)
         for trained, records in zip(run.seeds, by_seed, strict=True):
             hits = np.asarray(trained.method.task.score(forward(trained.params, composed), run.dataset.test.targets))
             correct, count = int(hits.sum()), len(hits)
@@ -79,8 +79,21 @@ def _score(run: Run, patterns: Iterable[tuple[dict, np.ndarray]]) -> list[dict]:
 
 def score(run: Run) -> list[dict]:
     """A record for each seed and each of the table's backgrounds, in the table's order."""
-    drawn = ((name, draw(run.dataset.size)) for name, draw in backgrounds.BACKGROUNDS.items())
-    return _score(run, (({"background": name}, pattern) for name, pattern in drawn))
+    drawn = {name: draw(run.dataset.size) for name, draw in backgrounds.BACKGROUNDS.items()} | {"none": None}
+    return _score(run, (({"background": name}, pattern) for name, pattern in drawn.items()))
+
+
+def mask_overlaps(run: Run) -> list[float]:
+    """The mean IoU, in percent, of each seed's cut masks with the true objects of the test images; [] without masks."""
+    method = run.seeds[0].method
+    if method.predict_mask is None:
+        return []
+    forward = step.make_forward(lambda params, x: method.binarize(method.predict_mask(params, x)), jax.local_devices())
+    padded, objects = (
+        images.pad_to(run.dataset.test.images, run.dataset.size),
+        run.dataset.test.objects(run.dataset.size),
+    )
+    return [100 * float(images.overlap(forward(one.params, padded) > 0.5, objects).mean()) for one in run.seeds]
 
 
 def sweep(run: Run) -> list[dict]:

@@ -27,58 +27,72 @@ _CPU_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a 
 class TrainingData(NamedTuple):
     """images (M, S, S, C) uint8, masks (M, S, S, 1) uint8 or float or None, targets (M, ...).
 
-    photographs (P, T, T, C) uint8, T at least S, whose random crops are the backgrounds; None where f_b paints them.
+    pictures (P, T, T, C) uint8, T at least S, whose random crops are the plan's pictured backgrounds; None without any.
+    fill (S, S, C) uint8, what f_m puts where it sees no object; None is black.
     Of several seeds together, the masks have a leading axis of seeds.
     """
 
     images: jax.Array
     masks: jax.Array | None
     targets: jax.Array
-    photographs: jax.Array | None = None
+    pictures: jax.Array | None = None
+    fill: jax.Array | None = None
 
 
 class BatchPlan(NamedTuple):
     """How a batch is split over devices, and on each device over slices whose gradients are added up.
 
-    The first `plain` images of the batch keep their own background. Every part holds an equal share of the plain and of
-    the composed images, so the same images get the same treatment however many parts there are.
+    The first `plain` images of the batch keep their own background, the next `pictured` stand before pictures, the rest
+    before what f_b paints. Every part holds an equal share of each, so the same images get the same treatment however
+    many parts there are.
     """
 
     batch_size: int
     plain: int
     devices: int
     slices: int
+    pictured: int = 0
+
+    @property
+    def parts(self) -> int:
+        return self.devices * self.slices
 
     @property
     def plain_per_part(self) -> int:
-        return self.plain // (self.devices * self.slices)
+        return self.plain // self.parts
+
+    @property
+    def pictured_per_part(self) -> int:
+        return self.pictured // self.parts
 
     def positions(self, device: jax.Array, part: int) -> jax.Array:
-        """Places in the batch of slice `part` of `device`, plain ones first: (batch_size / parts,)."""
-        parts = self.devices * self.slices
-        index = device * self.slices + part
-        composed = (self.batch_size - self.plain) // parts
-        first = index * self.plain_per_part + jnp.arange(self.plain_per_part)
-        return jnp.concatenate([first, self.plain + index * composed + jnp.arange(composed)])
+        """Places in the batch of slice `part` of `device`, plain ones first, then pictured: (batch_size / parts,)."""
+        index, start, places = device * self.slices + part, 0, []
+        for count in (self.plain, self.pictured, self.batch_size - self.plain - self.pictured):
+            share = count // self.parts
+            places.append(start + index * share + jnp.arange(share))
+            start += count
+        return jnp.concatenate(places)
 
 
-def plan_batch(batch_size: int, plain_share: float, size: int) -> BatchPlan:
+def plan_batch(batch_size: int, plain_share: float, size: int, pictured_share: float = 0.0) -> BatchPlan:
     """Splits a batch over as many local devices as share it out evenly; a CPU takes it in slices that fit its cache.
 
     Args:
       batch_size: images.
       plain_share: of them that keep their own background.
       size: the side of an image, pixels.
+      pictured_share: of them that stand before pictures.
     """
-    plain = round(plain_share * batch_size)
-    common = math.gcd(plain, batch_size - plain)
+    plain, pictured = round(plain_share * batch_size), round(pictured_share * batch_size)
+    common = math.gcd(plain, pictured, batch_size - plain - pictured)
     devices = max(n for n in range(1, jax.local_device_count() + 1) if common % n == 0)
     rest = common // devices
     slices = 1
     if jax.default_backend() == "cpu":
         divisors = [n for n in range(1, rest + 1) if rest % n == 0]
         slices = next((n for n in divisors if batch_size * size**2 <= _CPU_PIXELS * devices * n), rest)
-    return BatchPlan(batch_size, plain, devices, slices)
+    return BatchPlan(batch_size, plain, devices, slices, pictured)
 
 
 def draw_order(key: jax.Array, epoch: jax.Array, count: int) -> jax.Array:
@@ -141,10 +155,12 @@ def train_step(
         masks = moved if align_masks else masks
         if masks is not None and data.masks.dtype == jnp.uint8:
             masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
-        backgrounds = None
-        if data.photographs is not None:
-            backgrounds = as_float(random_crops(crop_keys, data.photographs, size=images.shape[1]))
-        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part, backgrounds)
+        pictures = None
+        if data.pictures is not None:
+            crop_keys = crop_keys[plan.plain_per_part :][: plan.pictured_per_part]
+            pictures = as_float(random_crops(crop_keys, data.pictures, size=images.shape[1]))
+        fill = 0.0 if data.fill is None else as_float(data.fill)
+        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part, pictures, fill)
         learned = {name: state.params[name] for name in active}
         return jax.grad(lambda p: method.objective(method_keys, {**state.params, **p}, batch, active), has_aux=True)(
             learned

@@ -19,7 +19,7 @@ from bginv_jax import (
     data,
     images,
     methods,
-    photographs,
+    pictures,
     predictors,
     progress,
     provenance,
@@ -29,6 +29,7 @@ from bginv_jax import (
 )
 from bginv_jax import config as configs
 
+_BACKDROP_IMAGES = 2000  # enough to tell a backdrop from what stands before it
 _LOG = logging.getLogger("bginv_jax.train")  # run with -m, __name__ is __main__
 
 
@@ -44,7 +45,7 @@ class _Run:
     phases: tuple[schedule.Phase, ...]
     plan: step.BatchPlan
     devices: list[jax.Device]
-    photographs: np.ndarray | None
+    pictures: np.ndarray | None
     paint: Callable | None
 
 
@@ -58,22 +59,21 @@ def _prepare(config: ConfigDict) -> _Run:
     method = methods.make_method(config, described)
     phases = schedule.make_phases(config.schedule, config.steps)
     composes = any("f_b" in phase.networks for phase in phases)
-    plan = step.plan_batch(config.batch_size, config.background.plain_share if composes else 1.0, source.size)
-    pictures = None
-    if composes and config.background.kind == "photographs":
-        pictures = photographs.load(config.background.photographs, size=source.size, channels=source.shape[-1])
+    behind = config.background
+    plan = step.plan_batch(config.batch_size, 1.0, source.size)
+    if composes:
+        plan = step.plan_batch(config.batch_size, behind.plain_share, source.size, behind.pictured_share)
+    shown = pictures.gather(behind, size=source.size, channels=source.shape[-1]) if plan.pictured else None
     return _Run(
         config, source, described, method, state.make_optimizers(config), phases, plan,
-        jax.local_devices()[: plan.devices], pictures, jax.jit(method.paint) if method.paint else None,
+        jax.local_devices()[: plan.devices], shown, jax.jit(method.paint) if method.paint else None,
     )  # fmt: skip
 
 
 def _training_data(run: _Run, phase: schedule.Phase, params: dict) -> step.TrainingData:
     """The training set on the devices, with the masks that composites of this phase take, made once."""
     padded = images.pad_to(run.data.train.images, run.data.size)
-    masks = pictures = None
-    if "f_b" in phase.networks:
-        pictures = run.photographs
+    masks = None
     if "f_b" in phase.networks and "f_m" not in phase.networks:
         method = run.method
         predict = step.make_forward(lambda p, x: method.binarize(method.predict_mask(p, x)), run.devices)
@@ -86,7 +86,11 @@ def _training_data(run: _Run, phase: schedule.Phase, params: dict) -> step.Train
         if run.config.mask.binarize != "none":
             masks = (255 * masks).astype(np.uint8)
         masks = masks if run.config.seeds else masks[0]
-    return step.replicate(step.TrainingData(padded, masks, run.data.train.targets, pictures), run.devices)
+    fill = None
+    if "f_m" in phase.networks and run.config.mask.fill != "black":
+        fill = images.backdrop(padded[:_BACKDROP_IMAGES])
+    arrays = step.TrainingData(padded, masks, run.data.train.targets, run.pictures, fill)
+    return step.replicate(arrays, run.devices)
 
 
 def _stops(run: _Run, phase: schedule.Phase, start: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """Trains every variant of experiments/ablation.py and prints their table: python experiments/ablation_table.py
 
-Started again, it continues where it was stopped. Writes ablation.jsonl and ablation.md. Half an hour on two CPU cores.
+Started again, it continues where it was stopped. Writes ablation.jsonl and ablation.md. 25 minutes on two CPU cores.
 The variant with photographs is left out unless --photographs names a folder of them.
 """
 
@@ -21,7 +21,7 @@ def main() -> None:
     found = {}
     for variant in _ABLATION["VARIANTS"]:
         config = _ABLATION["get_config"](variant)
-        if config.background.kind == "photographs":
+        if config.background.pictured_share:
             if not values.photographs:
                 print(f"{variant} is left out; --photographs names a folder for it")
                 continue

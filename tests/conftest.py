@@ -22,6 +22,13 @@ def _compile_once(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", folder)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """A process maps only so much memory, and the programs of all rooms together need more: XLA crashes."""
+    yield
+    jax.clear_caches()
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
     """An IDX file of unsigned bytes."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)

@@ -33,6 +33,16 @@ def test_mask_and_image_move_together_and_masks_keep_their_brightness():
     assert brighter.max() <= 1
 
 
+def test_brightness_says_nothing_of_zoom():
+    x = jnp.zeros((200, 20, 20, 1)).at[:, 6:14, 6:14].set(0.5)
+    images, _ = augment(_keys(200), x, zoom=0.3, brightness=0.3)
+    brightness = np.asarray(images[:, 10, 10, 0])
+    zoom = np.asarray(images.sum(axis=(1, 2, 3))) / brightness
+    assert brightness.std() > 0.05
+    assert zoom.std() > 5
+    assert abs(np.corrcoef(brightness, zoom)[0, 1]) < 0.25
+
+
 def test_an_image_depends_on_its_own_key_alone():
     x = jax.random.uniform(jax.random.key(0), (4, 16, 16, 3))
     keys = _keys(4)
@@ -87,13 +97,13 @@ def test_the_gradient_of_rearranging_is_the_same_moves_backwards():
     assert float((moved * gradient).sum()) == pytest.approx(float((x * pull(gradient)[0]).sum()), rel=1e-4)
 
 
-def test_random_crops_are_pieces_of_the_photographs_and_take_all_places():
-    photographs = jnp.arange(3 * 9 * 9 * 2, dtype=jnp.int32).reshape(3, 9, 9, 2)
-    crops = random_crops(jax.random.split(jax.random.key(0), 2000), photographs, size=4)
+def test_random_crops_are_pieces_of_the_pictures_and_take_all_places():
+    pictures = jnp.arange(3 * 9 * 9 * 2, dtype=jnp.int32).reshape(3, 9, 9, 2)
+    crops = random_crops(jax.random.split(jax.random.key(0), 2000), pictures, size=4)
     assert crops.shape == (2000, 4, 4, 2)
     corners = np.asarray(crops[:, 0, 0, 0])
-    np.testing.assert_array_equal(crops, corners[:, None, None, None] + photographs[0, :4, :4])
-    pictures, rows, columns = np.unravel_index(corners // 2, (3, 9, 9))
-    assert set(zip(pictures, rows, columns, strict=True)) == {
+    np.testing.assert_array_equal(crops, corners[:, None, None, None] + pictures[0, :4, :4])
+    numbers, rows, columns = np.unravel_index(corners // 2, (3, 9, 9))
+    assert set(zip(numbers, rows, columns, strict=True)) == {
         (p, i, j) for p in range(3) for i in range(6) for j in range(6)
     }

@@ -169,6 +169,18 @@ def test_wrong_flags_are_refused(options, message):
         benchmark.benchmark(configs.default_config(), **(usual | options))
 
 
+@pytest.mark.parametrize(("field", "value", "message"), [
+    ("classifier", "lenet", "config.classifier is 'lenet'; allowed with --peer=torch: cnn"),
+    ("background.ink_share", 0.5, "config.background.ink_share is 0.5; allowed with --peer=torch: 0.0"),
+])  # fmt: skip
+def test_what_the_peer_lacks_is_refused(monkeypatch, field, value, message):
+    monkeypatch.setattr(benchmark.util, "find_spec", lambda name: name)
+    config = configs.default_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ValueError, match=message):
+        benchmark.benchmark(config, phases=["mask"], batch_sizes=[8], peer=True, pairs=7, seconds=0.1)
+
+
 def test_a_missing_pytorch_is_named(monkeypatch):
     monkeypatch.setattr(benchmark.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"--peer=torch needs PyTorch: pip install 'bginv_jax\[bench\]'"):

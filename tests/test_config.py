@@ -7,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import families
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.py"))
@@ -27,13 +28,33 @@ def test_every_variant_of_the_ablation_is_valid():
     ours = configs.flatten(ablation["get_config"]())
     for variant, changes in ablation["VARIANTS"].items():
         config = ablation["get_config"](variant)
-        config.background.photographs = "somewhere"
+        config.background.photographs = "somewhere" if config.background.pictured_share else ""
         configs.validate(config)
         changed = {name for name, value in configs.flatten(config).items() if value != ours[name]}
         assert changed <= changes.keys() | {"background.photographs", "steps"}
         assert (variant == "ours") == (not changes)
     with pytest.raises(ValueError, match="ablation.py:halo is unknown; the variants are ours, background=black"):
         ablation["get_config"]("halo")
+
+
+def test_no_ingredient_trains_on_the_families_of_its_fold():
+    ingredients = runpy.run_path(str(FOLDER / "ingredients.py"))
+    for variant in ingredients["VARIANTS"]:
+        for fold, names in enumerate(families.FOLDS):
+            config = ingredients["get_config"](f"{variant},{fold}")
+            configs.validate(config)
+            assert not set(config.background.families) & {*names, *families.REPORT}
+            assert len(config.background.families) == (0 if variant == "no families" else 8)
+    with pytest.raises(ValueError, match="ingredients.py:ours,3 is unknown; VARIANT,FOLD with FOLD 0 to 2 and ours, "):
+        ingredients["get_config"]("ours,3")
+
+
+def test_the_hardened_recipes_never_train_on_what_is_reported():
+    for name in ("mnist_best", "studio_proposal", "single_source"):
+        config = runpy.run_path(str(FOLDER / f"{name}.py"))["get_config"]()
+        assert set(config.background.families) == set(families.DEVELOPMENT)
+        assert config.background.photographs == ""
+        assert config.mask.kind == "learned"
 
 
 def test_the_posters_recipe_has_the_authors_settings_and_defects():
@@ -81,11 +102,17 @@ def test_the_defaults_are_valid_and_described():
     ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
     ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
     ("data.train_split", "", r"config.data.train_split is ''; allowed"),
+    ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
+    ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, lenet"),
+    ("background.ink_share", 1.5, r"config.background.ink_share is 1.5; allowed: a number from 0 to 1"),
+    ("background.ink_contrast", 0.6, r"config.background.ink_contrast is 0.6; allowed: a number from 0 to 0.5"),
     ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),
     ("mask.kind", "nonzero", r"config.schedule .* no f_m where config.mask.kind is nonzero"),
-    ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, .*, photographs"),
-    ("background.kind", "photographs", r"config.background.photographs is ''; allowed: a folder"),
-    ("background.plain_share", 1.0, r"config.background.plain_share is 1.0; allowed: some of the batch is composed"),
+    ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, noise, black"),
+    ("background.pictured_share", 0.5, r"config.background.pictured_share is 0.5; allowed: above 0 with"),
+    ("background.photographs", "somewhere", r"config.background.pictured_share is 0.0; allowed: above 0 with"),
+    ("background.families", ("circles",), r"config.background.families is \('circles',\); allowed: a tuple of names"),
+    ("background.plain_share", 1.0, r"config.background.plain_share is 1.0; allowed: leaves some of the batch to f_b"),
 ])  # fmt: skip
 def test_a_wrong_value_is_refused(name, value, message):
     config = configs.default_config()
@@ -105,6 +132,13 @@ def test_wrong_types_and_names_are_refused():
     del values["steps"]
     with pytest.raises(ValueError, match=r"config.steps is missing; allowed: an integer"):
         configs.validate(ConfigDict(values))
+
+
+def test_attention_looks_into_the_cnn():
+    config = runpy.run_path(str(FOLDER / "mnist_attention.py"))["get_config"]()
+    config.classifier = "lenet"
+    with pytest.raises(ValueError, match="config.classifier is 'lenet'; allowed: cnn with method attention"):
+        configs.validate(config)
 
 
 def test_vanilla_trains_f_alone():

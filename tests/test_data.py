@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from skimage import transform
 
 from bginv_jax import data
 from bginv_jax.config import default_config
@@ -117,6 +118,12 @@ def test_tfds_equals_the_idx_files_and_needs_no_tensorflow(shared_data):
     small = _load("tfds:fashion_mnist", dir=folder, train_split="train[:20]", test_split="test[:10]", image_size=20)
     assert small.train.images.shape == (20, 20, 20, 1)
     assert small.class_names[0] == "T-shirt/top"
+    protocol = _load(
+        "tfds:mnist", dir=folder, train_split="train[:20]", test_split="test[:10]", image_size=32, channels=3
+    )
+    native = _load("tfds:mnist", dir=folder, train_split="train[:20]", test_split="test[:10]")
+    assert protocol.train.images.shape == (20, 32, 32, 3)
+    np.testing.assert_array_equal(protocol.test.images[..., 1:2], data.resize(native.test.images, 32))
     with pytest.raises(ValueError, match="config.data.test_split is 'val'; allowed: t.*, and slices"):
         _load("tfds:mnist", dir=folder, test_split="val", train_split="train[:10]")
 
@@ -142,7 +149,38 @@ def test_what_preparing_lacks_is_said(tmp_path, monkeypatch, error, message):
 
 
 def test_images_of_several_sizes_ask_for_a_size():
-    images = [np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)]
-    with pytest.raises(ValueError, match="images of 2 sizes; set config.data.image_size"):
-        data._stack(images, 0, "flowers")
-    assert data._stack(images, 6, "flowers").shape == (2, 6, 6, 3)
+    images = [np.full((4, 4, 3), 7, np.uint8), np.full((5, 4, 3), 9, np.uint8)]
+    config = default_config().data
+    with pytest.raises(ValueError, match="data set flowers: images of 2 sizes; set config.data.image_size"):
+        data._fit(config, "flowers", images)
+    config.image_size = 6
+    fitted = data._fit(config, "flowers", images)
+    assert fitted.shape == (2, 6, 6, 3)
+    assert (fitted[0] == 7).all()
+    assert (fitted[1] == 9).all()
+
+
+def test_resized_together_is_resized_one_by_one():
+    images = np.random.RandomState(0).randint(0, 256, (7, 9, 12, 3)).astype(np.uint8)
+    for size in (5, 16):
+        together = data.resize(images, size)
+        np.testing.assert_array_equal(together, data.resize(list(images), size))
+        expected = transform.resize(images[3], (size, size), anti_aliasing=True, preserve_range=True)
+        np.testing.assert_array_equal(together[3], np.round(expected))
+    assert data.resize(images.astype(np.uint16), 5).dtype == np.uint16  # for the check of the type to refuse
+
+
+def test_every_source_takes_a_size_and_channels(mnist_5k, tiny_folder):
+    digits = _load("mnist_5k", image_size=32, channels=3)
+    assert (digits.shape, digits.size) == ((32, 32, 3), 32)
+    np.testing.assert_array_equal(digits.test.images[..., 0], digits.test.images[..., 2])
+    np.testing.assert_array_equal(digits.test.images[..., :1], data.resize(mnist_5k.test.images, 32))
+    assert np.abs(digits.train.images.mean() - mnist_5k.train.images.mean()) < 0.5  # the digit grows with the side
+    tiny = _load(f"idx:{tiny_folder}", image_size=16, channels=3)
+    assert tiny.train.images.shape == (48, 16, 16, 3)
+    same, grey = _load(f"idx:{tiny_folder}", channels=1), _load(f"idx:{tiny_folder}")
+    assert same.describe() == grey.describe()
+    for stem, count in (("train", 48), ("t10k", 21)):
+        write_idx(tiny_folder / f"{stem}-images-idx3-ubyte", np.ones((count, 12, 12, 3)))
+    with pytest.raises(ValueError, match="config.data.channels is 1; allowed for data set idx:tiny: 0 or 3"):
+        _load(f"idx:{tiny_folder}", channels=1)

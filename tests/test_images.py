@@ -14,6 +14,31 @@ def test_compose_keeps_the_object_and_paints_the_rest():
     np.testing.assert_allclose(images.compose(x, m, b).ravel(), [0.8, 0.2, 0.5], rtol=1e-6)
 
 
+def test_ink_by_hand():
+    """Of a background of 0.6 and a contrast of 0.2, ink is in [0, 0.4] and [0.8, 1]: two parts and one."""
+    x, b = jnp.array([1.0, 0.0, 1.0, 0.5]).reshape(1, 1, 4, 1), jnp.full((1, 1, 4, 1), 0.6)
+    m = jnp.array([1.0, 1.0, 0.0, 1.0]).reshape(1, 1, 4, 1)
+    for texture, ink in ((0.0, 0.0), (0.5, 0.3), (0.75, 0.85), (1.0, 1.0)):
+        drawn = images.compose_ink(x, m, b, jnp.full_like(b, texture), contrast=0.2)
+        np.testing.assert_allclose(drawn.ravel(), [ink, 0.6, 0.6, (ink + 0.6) / 2], atol=1e-6)
+    on_white = images.compose_ink(x, m, jnp.ones_like(b), jnp.zeros_like(b), contrast=0.2)
+    np.testing.assert_array_equal(on_white, 1 - m * x)  # an inverted image
+    red = jnp.array([1.0, 0.0, 0.0]).reshape(1, 1, 1, 3)  # any channel has its own ink, the grey value is their mean
+    drawn = images.compose_ink(red, jnp.ones((1, 1, 1, 1)), jnp.zeros_like(red), red, contrast=0.2)
+    np.testing.assert_allclose(drawn.ravel(), np.array([1.0, 0.2, 0.2]) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.25, 0.5])
+def test_ink_is_in_range_and_never_near_its_background(contrast):
+    grid = jnp.linspace(0, 1, 129)
+    b, texture = (values.reshape(1, 129, 129, 1) for values in jnp.meshgrid(grid, grid))
+    ones = jnp.ones_like(b)
+    ink = images.compose_ink(ones, ones, b, texture, contrast=contrast)
+    assert -1e-6 <= ink.min() < 0.01
+    assert 0.99 < ink.max() <= 1 + 1e-6
+    assert jnp.abs(ink - b).min() >= contrast - 1e-6
+
+
 def test_tile_joins_in_reading_order():
     tiles = jnp.arange(8.0).reshape(8, 1, 1, 1)
     joined = images.tile(tiles, 2)
@@ -62,3 +87,26 @@ def test_binarize_by_threshold_quantile_and_none():
     quantile = images.binarize(m, "quantile", area=0.2)
     np.testing.assert_array_equal(quantile.ravel(), [0] * 8 + [1, 1])
     assert images.binarize(m, "none", area=0.2) is m
+
+
+def test_the_backdrop_is_the_most_frequent_value_of_each_pixel():
+    random = np.random.RandomState(0)
+    behind = random.randint(1, 255, (6, 6, 3), dtype=np.uint8)
+    shown = np.where(random.rand(40, 6, 6, 1) < 0.4, random.randint(0, 256, (40, 6, 6, 3)), behind).astype(np.uint8)
+    np.testing.assert_array_equal(images.backdrop(shown), behind)
+
+
+def test_overlap_by_hand():
+    m, truth = np.zeros((3, 4, 4, 1), bool), np.zeros((3, 4, 4, 1), bool)
+    m[0, :2], truth[0, 1:3] = True, True  # 4 of 12
+    m[1, 0] = True
+    np.testing.assert_allclose(images.overlap(m, truth), [1 / 3, 0, 1])
+
+
+def test_erosion_takes_away_what_dilation_of_the_rest_reaches():
+    m = np.zeros((2, 9, 9, 1), np.float32)
+    m[:, 2:7, 2:7] = 1
+    eroded = np.asarray(images.erode(m, np.array([0, 1]), largest=1))
+    np.testing.assert_array_equal(eroded[0], m[0])
+    assert eroded[1].sum() == 9
+    assert eroded[1, 3:6, 3:6].sum() == 9

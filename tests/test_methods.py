@@ -10,8 +10,10 @@ from bginv_jax import methods
 from bginv_jax.config import default_config
 from bginv_jax.methods import BackgroundSource, Batch, Network, Task
 
-MASK = ConfigDict({"binarize": "none", "area": 0.2, "area_weight": 3.0, "variation_weight": 0.5, "halo": 0})
-BACKGROUND = ConfigDict({"brightness_weight": 2.0, "move": False})
+MASK = ConfigDict(
+    {"binarize": "none", "area": 0.2, "area_weight": 3.0, "variation_weight": 0.5, "halo": 0, "erosion": 0}
+)
+BACKGROUND = ConfigDict({"brightness_weight": 2.0, "move": False, "ink_share": 0.0, "ink_contrast": 0.25})
 
 # f is a weight times the mean of the image, f_m is one value everywhere, f_b likewise: all scalars.
 F = Network(lambda key: jnp.float32(2), lambda w, x: w * x.mean(axis=(1, 2, 3)))
@@ -64,6 +66,13 @@ def test_mask_phase_by_hand():
     assert gradients["f_m"] == pytest.approx(by_hand)
     assert gradients["f"] == 0  # the mask learns from f, f does not learn from the mask
     assert gradients["f_b"] == 0
+
+
+def test_what_f_m_hides_is_filled():
+    method, params = _proposal()
+    fill = jnp.full((2, 2, 1), 0.6)
+    _, metrics = method.objective(KEYS, params, Batch(X, None, Y, 0, fill=fill), ("f_m",))
+    assert metrics["mask_loss"] == pytest.approx(((2 * 0.5 - 1) ** 2 + (2 * 0.7 - 2) ** 2) / 2)
 
 
 def test_mask_below_its_area_costs_nothing_more():
@@ -144,15 +153,64 @@ def test_nonzero_masks_need_no_network():
     assert masks[0, 3, 4, 0] == 1
 
 
-def test_photographs_of_the_batch_stand_behind_the_objects():
-    method = methods.make_proposal(F, F_M, None, SQUARES, mask=MASK, background=BACKGROUND)
-    params = method.init(jax.random.key(0))
-    assert params["f_b"] == {}
-    assert method.paint is None
-    behind = jnp.stack([jnp.full((2, 2, 1), 0.1), jnp.full((2, 2, 1), 0.6)])
-    _, metrics = method.objective(KEYS, params, Batch(X, HALF, Y, 1, behind), ("f", "f_b"))
-    composed = (0.8 + 0.6) / 2
-    assert metrics["loss"] == pytest.approx(((2 * 0.4 - 1) ** 2 + (2 * composed - 2) ** 2) / 2)
+def test_pictures_stand_behind_the_first_objects_and_f_b_paints_the_rest():
+    method, params = _proposal()
+    behind = jnp.full((1, 2, 2, 1), 0.1)
+    _, metrics = method.objective(KEYS, params, Batch(X, HALF, Y, 0, behind), ("f", "f_b"))
+    pictured, painted = (0.4 + 0.1) / 2, (0.8 + 0.75) / 2
+    assert metrics["loss"] == pytest.approx(((2 * pictured - 1) ** 2 + (2 * painted - 2) ** 2) / 2)
+    gradients = _gradients(method, params, Batch(X[:1], HALF[:1], Y[:1], 0, behind), ("f",))
+    assert gradients["f_b"] == 0
+
+
+def _inked(share, backgrounds, count):
+    """The mean loss and the score of composites where outputs are the means of images, and targets are given."""
+    source = BackgroundSource(lambda key: {}, lambda key: jnp.ones((2, 2, 1)), lambda params, z: backgrounds)
+    seen = Network(lambda key: {}, lambda params, x: x.mean(axis=(1, 2, 3)))
+    close = Task(lambda outputs, targets: outputs, lambda outputs, targets: jnp.abs(outputs - targets) < 1e-6)
+    settings = ConfigDict(BACKGROUND.to_dict() | {"brightness_weight": 0.0, "ink_share": share})
+    method = methods.make_proposal(seen, F_M, source, close, mask=MASK, background=settings)
+    keys, white = jax.random.split(jax.random.key(1), count), jnp.ones((count, 2, 2, 1))
+    masks = jnp.tile(HALF[:1], (count, 1, 1, 1))
+
+    def measure(targets):
+        batch = Batch(white, masks, targets, 0)
+        return method.objective(keys, method.init(keys[0]), batch, ("f", "f_b"))[1]
+
+    return measure
+
+
+def test_the_ink_of_an_object_is_the_background_before():
+    """Backgrounds are 0, 0.5 and 1; half of each image is ink, of the texture 1, 0 and 0.5 in turn."""
+    backgrounds = jnp.array([0.0, 0.5, 1.0]).reshape(3, 1, 1, 1) * jnp.ones((1, 2, 2, 1))
+    ink = jnp.array([1.0, 0.0, 0.375])  # 1 of [0.25, 1]; 0 of [0, 0.25] and [0.75, 1]; half of [0, 0.75]
+    measures = _inked(1.0, backgrounds, 3)((ink + jnp.array([0.0, 0.5, 1.0])) / 2)
+    assert measures["accuracy"] == 1
+
+
+def test_a_share_of_the_composites_is_inked():
+    backgrounds = jnp.zeros((400, 2, 2, 1))  # ink is 0.25, and a composite's mean 0.125; 0.5 without ink
+    inked, whole = (float(_inked(0.25, backgrounds, 400)(jnp.full(400, mean))["accuracy"]) for mean in (0.125, 0.5))
+    assert inked + whole == 1
+    assert 0.18 < inked < 0.32
+    assert _inked(0.0, backgrounds, 400)(jnp.full(400, 0.5))["accuracy"] == 1
+
+
+def test_ink_changes_no_other_draw():
+    """Backgrounds are the same, noise and moves."""
+    shape = (16, 9, 9, 1)
+    point = jnp.zeros(shape).at[:, 4, 4].set(1.0)
+    source = BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape[1:]), lambda params, z: z)
+    outputs = Network(lambda key: {}, lambda params, x: x[:, :2, :2].mean(axis=(1, 2, 3)))  # where no object is
+    found = []
+    for share in (0.0, 1.0):
+        settings = ConfigDict(BACKGROUND.to_dict() | {"move": True, "ink_share": share})
+        task = Task(lambda outputs, targets: outputs, lambda outputs, targets: outputs)
+        mask = ConfigDict(MASK.to_dict() | {"halo": 2})
+        method = methods.make_proposal(outputs, F_M, source, task, mask=mask, background=settings)
+        keys = jax.random.split(jax.random.key(1), 16)
+        found.append(method.objective(keys, {"f": {}, "f_b": {}}, Batch(point, point, point, 0), ("f", "f_b"))[0])
+    assert found[0] == found[1]
 
 
 def _attention():

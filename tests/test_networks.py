@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bginv_jax import methods, networks
+from bginv_jax import layers, methods, networks
 from bginv_jax.config import default_config
 
 
@@ -30,6 +30,26 @@ def test_the_local_network_is_the_authors():
     )  # fmt: skip
 
 
+def test_the_lenet_is_that_of_the_single_source_protocol():
+    """Two 5x5 convolutions without margins, 32 -> 28 -> 14 -> 10 -> 5, and dense layers on 5 x 5 x 128 values."""
+    assert _count(networks.LeNet(10), (32, 32, 3)) == (
+        (25 * 3 * 64 + 64) + (25 * 64 * 128 + 128) + (3200 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 10 + 10)
+    )
+
+
+def test_the_lenet_is_its_plain_layers():
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
+    params = networks.LeNet(10).init(jax.random.key(1), x)["params"]
+    maps = x
+    for i in (0, 1):
+        maps = layers.conv5x5_relu_pool_plain(maps, **params[f"Conv5x5_{i}"])
+    hidden = maps.reshape(2, -1)
+    for i in (0, 1):
+        hidden = jax.nn.relu(hidden @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"])
+    logits = hidden @ params["Dense_2"]["kernel"] + params["Dense_2"]["bias"]
+    assert jnp.allclose(networks.LeNet(10).apply({"params": params}, x), logits, atol=1e-5)
+
+
 def test_truncated_f_ends_with_its_last_pooled_maps():
     f = networks.Classifier(10)
     x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
@@ -41,13 +61,16 @@ def test_truncated_f_ends_with_its_last_pooled_maps():
     assert jnp.allclose(hidden @ dense[1]["kernel"] + dense[1]["bias"], f.apply(params, x), atol=1e-5)
 
 
+@pytest.mark.parametrize("classifier", networks.CLASSIFIERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [16, 32, 64, 96])
-def test_outputs_follow_the_images(size, channels):
+def test_outputs_follow_the_images(size, channels, classifier):
     dataset = {"size": size, "shape": [size, size, channels], "class_names": list("abcde")}
     shape = (size, size, channels)
     x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    method = methods.make_method(default_config(), dataset)
+    config = default_config()
+    config.classifier = classifier
+    method = methods.make_method(config, dataset)
     params = jax.eval_shape(method.init, jax.random.key(0))
     assert jax.eval_shape(method.predict, params, x).shape == (2, 5)
     assert jax.eval_shape(method.predict_mask, params, x).shape == (2, size, size, 1)

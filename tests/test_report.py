@@ -94,6 +94,8 @@ def test_a_line_says_what_was_trained():
         seeds.append(predictors.Trained(None, {}, own, {"train_count": 1600}, {}, 175))
     line = "c: proposal, seeds 0, 7; batch 32; epochs of 1600 images: f 2.00, f_m 1.00, f+f_b 0.50"
     assert report.run_line(Path("a/b/c"), seeds) == line
+    assert report.overlaps([81.25, 70.0]) == "; IoU of masks and objects 81.2, 70.0 %"
+    assert report.overlaps([]) == ""
 
 
 def test_what_is_reproduced_is_said_of_each_figure():

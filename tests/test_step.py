@@ -139,12 +139,13 @@ def test_an_epoch_visits_every_image_once_and_epochs_differ():
 
 
 def test_positions_cover_the_batch_with_equal_shares():
-    plan = step.BatchPlan(24, 8, 2, 2)
+    plan = step.BatchPlan(24, 8, 2, 2, pictured=4)
     parts = [plan.positions(device, part) for device in range(2) for part in range(2)]
     assert sorted(np.concatenate(parts).tolist()) == list(range(24))
     for part in parts:
         assert (part[: plan.plain_per_part] < 8).all()
-        assert (part[plan.plain_per_part :] >= 8).all()
+        assert part[plan.plain_per_part] in range(8, 12)
+        assert (part[plan.plain_per_part + 1 :] >= 12).all()
 
 
 @pytest.mark.parametrize(("batch_size", "share", "plain", "devices", "slices"), [
@@ -245,25 +246,26 @@ def test_each_of_several_seeds_is_its_single_run(parts):
     assert float(jnp.abs(kernel[0] - kernel[1]).max()) > 0.01
 
 
-def test_masks_out_of_line_stay_where_they_are_and_photographs_come_to_the_batch(parts):
+def test_masks_out_of_line_stay_where_they_are_and_pictures_come_to_the_batch(parts):
     """The authors' masks do not move with their images; a method that looks at its batch tells."""
     _, method, optimizers, initial, training = parts
-    photographs = np.full((2, 64, 64, 1), 51, np.uint8)
+    pictures = np.full((2, 64, 64, 1), 51, np.uint8)
 
     def objective(keys, params, batch, active):
         overlap = (batch.masks * (batch.images > 0)).sum() / batch.masks.sum()
         value = sum(leaf.sum() for leaf in jax.tree.leaves(params["f"]))
-        return value, {"overlap": overlap, "behind": batch.backgrounds.mean()}
+        return value, {"overlap": overlap, "behind": batch.pictures.max(), "count": jnp.float32(len(batch.pictures))}
 
     looking = dataclasses.replace(method, objective=objective)
     overlap = {}
     for aligned in (True, False):
         _, metrics = step.train_step(
-            initial, jax.tree.map(jnp.asarray, training._replace(photographs=photographs)),
+            initial, jax.tree.map(jnp.asarray, training._replace(pictures=pictures)),
             step.draw_order(initial.key, 0, len(training.images)), 0, method=looking, optimizers=optimizers,
-            active=("f",), plan=WHOLE, augmentation={"shift": 0.2}, align_masks=aligned,
+            active=("f",), plan=WHOLE._replace(pictured=6), augmentation={"shift": 0.2}, align_masks=aligned,
         )  # fmt: skip
         overlap[aligned] = float(metrics["overlap"])
         assert metrics["behind"] == pytest.approx(0.2)
+        assert metrics["count"] == 6
     assert overlap[True] > 0.95
     assert overlap[False] < 0.6

@@ -14,7 +14,7 @@ import pytest
 from skimage import io
 
 import bginv_jax
-from bginv_jax import checkpoints, data, evaluate, scoring, train
+from bginv_jax import checkpoints, data, evaluate, families, images, scoring, train
 from tests.test_checkpoints import _same_bits
 
 ROOT = Path(__file__).parents[1]
@@ -159,13 +159,15 @@ def test_vanilla_has_no_masks_and_a_missing_workdir_is_named(tiny_config, tmp_pa
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("method", ["noise", "nonzero", "joint", "attention", "photographs"])
+@pytest.mark.parametrize("method", ["noise", "nonzero", "joint", "attention", "photographs", "families"])
 def test_the_other_switches_train(tiny_config, tmp_path, method):
     if method == "attention":
         tiny_config.method, tiny_config.schedule = "attention", ("f:1", "f_l:1", "f+f_l:1")
     if method == "photographs":
         io.imsave(tmp_path / "wall.png", np.full((80, 90), 128, np.uint8), check_contrast=False)
-        tiny_config.background.kind, tiny_config.background.photographs = "photographs", str(tmp_path)
+        tiny_config.background.update({"kind": "black", "photographs": str(tmp_path), "pictured_share": 0.5})
+    if method == "families":
+        tiny_config.background.update({"families": ("strokes", "plain"), "pictured_share": 0.25})
     if method == "noise":
         tiny_config.background.kind = "noise"
     if method == "nonzero":
@@ -299,6 +301,34 @@ def test_figures_are_drawn_into_the_workdir(finished):
     result = _run("figures", f"--workdir={finished['workdir']}")
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("figure3.png, figure4.png, figure4.gif\n")
+
+
+def test_unseen_backgrounds_are_scored_in_the_workdir(finished, tmp_path):
+    io.imsave(tmp_path / "sky.png", np.full((70, 70), 200, np.uint8), check_contrast=False)
+    flags = (
+        f"--workdir={finished['workdir']}",
+        "--count=2",
+        "--families=fold0",
+        f"--photographs={tmp_path}",
+        "--seeds=0",
+    )
+    result = _run("unseen", *flags, devices=1)
+    assert result.returncode == 0, result.stderr
+    records = [json.loads(line) for line in (finished["workdir"] / "unseen.jsonl").read_text().splitlines()]
+    assert [record["family"] for record in records[::2]] == [*families.FOLDS[0], "photographs", "every"]
+    assert all(record["count"] == 21 and record["correct"] >= records[-1]["correct"] for record in records)
+    assert (finished["workdir"] / "unseen.md").read_text().startswith("| Accuracy (%) | ")
+    result = _run("unseen", f"--workdir={finished['workdir']}", "--seeds=3", devices=1)
+    assert result.stderr.strip().endswith(f"error: --seeds is 3; workdir {finished['workdir']} has 0")
+
+
+def test_masks_are_compared_with_the_objects(finished):
+    (run,) = scoring.load([finished["workdir"]])
+    (overlap,) = scoring.mask_overlaps(run)
+    x = images.pad_to(run.dataset.test.images, run.dataset.size)
+    masks = bginv_jax.load_mask_generator(finished["workdir"])(x) > 0.5
+    shares = [(m & t).sum() / (m | t).sum() for m, t in zip(masks, x > 0, strict=True)]
+    assert overlap == pytest.approx(100 * np.mean(shares))
 
 
 def test_the_same_run_twice_is_refused_before_it_is_scored(finished, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import io
 
-from bginv_jax import photographs
+from bginv_jax import pictures
 
 
 @pytest.fixture
@@ -19,25 +19,25 @@ def folder(tmp_path):
 
 
 def test_colours_and_the_middle_square(folder):
-    pictures = photographs.load(folder, size=8, channels=3)
-    assert pictures.shape == (3, 32, 32, 3)
-    assert pictures.dtype == np.uint8
-    assert pictures[0, 5, 2].tolist() == [200, 100, 50]  # the square from 20 to 60 of 80: half of it coloured
-    assert pictures[0, 5, -2].tolist() == [0, 0, 0]
-    assert abs(pictures[0].mean() - (200 + 100 + 50) / 6) < 4
-    assert (pictures[1] == 128).all()
-    assert (pictures[2] == 77).all()
+    squares = pictures.load_photographs(folder, size=8, channels=3)
+    assert squares.shape == (3, 32, 32, 3)
+    assert squares.dtype == np.uint8
+    assert squares[0, 5, 2].tolist() == [200, 100, 50]  # the square from 20 to 60 of 80: half of it coloured
+    assert squares[0, 5, -2].tolist() == [0, 0, 0]
+    assert abs(squares[0].mean() - (200 + 100 + 50) / 6) < 4
+    assert (squares[1] == 128).all()
+    assert (squares[2] == 77).all()
 
 
 def test_one_channel_is_luminance(folder):
-    pictures = photographs.load(folder, size=8, channels=1)
-    assert pictures.shape == (3, 32, 32, 1)
-    assert pictures[0, 5, 2, 0] == round(0.2125 * 200 + 0.7154 * 100 + 0.0721 * 50)
+    squares = pictures.load_photographs(folder, size=8, channels=1)
+    assert squares.shape == (3, 32, 32, 1)
+    assert squares[0, 5, 2, 0] == round(0.2125 * 200 + 0.7154 * 100 + 0.0721 * 50)
 
 
 def test_an_empty_folder_and_a_damaged_file_are_named(folder, tmp_path):
     with pytest.raises(ValueError, match="config.background.photographs is '/nowhere'; expected a folder"):
-        photographs.load("/nowhere", size=8, channels=1)
+        pictures.load_photographs("/nowhere", size=8, channels=1)
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 half a photograph")
     with pytest.raises(ValueError, match=r"broken.jpg: .*; expected a photograph, JPEG or PNG"):
-        photographs.load(folder, size=8, channels=1)
+        pictures.load_photographs(folder, size=8, channels=1)

@@ -1,0 +1,23 @@
+"""The proposal on full MNIST, hardened: half of its composites stand before families of random strokes and textures.
+
+The families are none of the test patterns, and none of those that bginv_jax.unseen reports. Masks are learned; at
+random they are also cut a pixel too close. Expect 99.2 % as they are and 98.6 % or more on each background; an hour and
+a half for three seeds on one to two CPU cores.
+
+Command: python -m bginv_jax.train --config=experiments/mnist_best.py --workdir=runs/mnist_best --config.seeds="(0,1,2)"
+"""
+
+from bginv_jax import families
+from bginv_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.data.source = "tfds:mnist"
+    config.schedule = ("f:1200", "f_m:300", "f+f_b:16000")
+    config.steps = 17500
+    config.mask.erosion = 1
+    config.background.families = families.DEVELOPMENT
+    config.background.pictured_share = 0.375
+    config.log_every, config.checkpoint_every = 100, 500
+    return config

@@ -1,0 +1,27 @@
+"""One source, other domains: digits of MNIST alone, for MNIST-M, USPS and others (Volpi et al. 2018).
+
+The protocol of single-source domain generalisation: 10,000 digits, 32x32 RGB, the LeNet; here the first 10,000 in the
+order of TensorFlow Datasets, which is not that of the original files. Masks are learned; f_b and families of random
+backgrounds stand behind the objects, half of which are drawn in the ink of another background. No photographs.
+experiments/single_source_table.py scores it.
+
+Command: python -m bginv_jax.train --config=experiments/single_source.py --workdir=runs/single_source
+"""
+
+from bginv_jax import families
+from bginv_jax.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.data.source = "tfds:mnist"
+    config.data.train_split = "train[:10000]"
+    config.data.image_size = 32
+    config.data.channels = 3
+    config.classifier = "lenet"
+    config.schedule = ("f:300", "f_m:200", "f+f_b:3000")
+    config.steps = 3500
+    config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.4})
+    config.background.families = families.DEVELOPMENT
+    config.background.update({"pictured_share": 0.25, "plain_share": 0.1875, "ink_share": 0.5})
+    return config
