@@ -188,7 +188,8 @@ def test_several_seeds_are_trained_together_resumed_and_scored_apart(finished, t
     again = train.train(config, tmp_path)  # restores the stacked state and takes no step
     assert again.step == 9
     for a, b in zip(jax.tree.leaves(again.params), jax.tree.leaves(finished["state"].params), strict=True):
-        np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-5)
+        # Adam divides by the gradient's own size, so a weight without a gradient moves by what rounding makes of it.
+        assert np.linalg.norm(a[0] - b) <= 1e-4 * np.linalg.norm(b) + 1e-6
     records = scoring.score(*scoring.load([tmp_path]))
     assert [record["seed"] for record in records] == [0] * 7 + [4] * 7
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
