@@ -12,12 +12,19 @@ from bginv_jax.config import default_config
 
 VARIANTS = {
     "ours": {},
+    "average=0.98": {"average": 0.98},
+    "worst_of=2": {"background.worst_of": 2},
+    "consistency=0.02": {"consistency": 0.02},
+    "past_share=0.5": {"background.past_share": 0.5},
+    "tiles mixed": {"background.tiles": 0},
+    "rate.f_b=3e-3": {"rate.f_b": 3e-3},
     "no families": {"background.families": (), "background.pictured_share": 0.0},
     "no f_b": {"background.kind": "black", "background.pictured_share": 0.75},
     "erosion=0": {"mask.erosion": 0},
     "halo=5": {"mask.halo": 5},
     "plain_share=0.5": {"background.plain_share": 0.5, "background.pictured_share": 0.25},
-    "plain_share=0.125": {"background.plain_share": 0.125, "background.pictured_share": 0.4375},
+    "halo=1": {"mask.halo": 1},
+    "plain_share=0": {"background.plain_share": 0.0, "background.pictured_share": 0.5},
 }
 
 
@@ -29,7 +36,7 @@ def get_config(name: str = "ours,0"):
     config = default_config()
     config.data.source = "tfds:mnist"
     config.data.train_split, config.data.test_split = "train[:57000]", "train[57000:58500]"
-    config.schedule = ("f:200", "f+f_b:400")
+    config.schedule = ("f:150", "f+f_b:450")
     config.steps = config.checkpoint_every = 600
     config.seed = int(fold)
     config.mask.update({"kind": "nonzero", "erosion": 1})

@@ -36,7 +36,7 @@ def main() -> None:
     values = flags.FLAGS
     output = Path(values.output).expanduser()
     cells, records = [["Accuracy (%)", *_COLUMNS]], []
-    for variant in _INGREDIENTS["VARIANTS"]:
+    for variant in values.variant or _INGREDIENTS["VARIANTS"]:
         found = []
         for fold in range(len(families.FOLDS)):
             config = _INGREDIENTS["get_config"](f"{variant},{fold}")
@@ -55,5 +55,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_string("output", "runs/ingredients", "Where workdirs, records and table go.")
+    flags.DEFINE_multi_enum("variant", None, list(_INGREDIENTS["VARIANTS"]), "Only this one; repeat it for more.")
     flags.DEFINE_string("dir", None, "data_dir of TensorFlow Datasets.")
     command_line.run(main, required=[])

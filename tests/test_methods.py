@@ -11,9 +11,26 @@ from bginv_jax.config import default_config
 from bginv_jax.methods import BackgroundSource, Batch, Network, Task
 
 MASK = ConfigDict(
-    {"binarize": "none", "area": 0.2, "area_weight": 3.0, "variation_weight": 0.5, "halo": 0, "erosion": 0}
+    {
+        "binarize": "none",
+        "area": 0.2,
+        "area_weight": 3.0,
+        "variation_weight": 0.5,
+        "halo": 0,
+        "erosion": 0,
+        "composite_weight": 0.0,
+    }
 )
-BACKGROUND = ConfigDict({"brightness_weight": 2.0, "move": False, "ink_share": 0.0, "ink_contrast": 0.25})
+BACKGROUND = ConfigDict(
+    {
+        "brightness_weight": 2.0,
+        "move": False,
+        "ink_share": 0.0,
+        "ink_contrast": 0.25,
+        "worst_of": 1,
+        "past_share": 0.0,
+    }
+)
 
 # f is a weight times the mean of the image, f_m is one value everywhere, f_b likewise: all scalars.
 F = Network(lambda key: jnp.float32(2), lambda w, x: w * x.mean(axis=(1, 2, 3)))
