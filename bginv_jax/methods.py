@@ -33,7 +33,6 @@ class Batch(NamedTuple):
     plain: how many images, from the first, keep their own background (static).
     pictures: (P, S, S, C) that stand behind the first P objects after the plain ones; f_b paints the others. None is 0.
     fill: (S, S, C), what f_m puts where it sees no object, or 0 for black.
-    past: params of an earlier f_b, or None.
     """
 
     images: jax.Array
@@ -42,7 +41,6 @@ class Batch(NamedTuple):
     plain: int
     pictures: jax.Array | None = None
     fill: jax.Array | float = 0.0
-    past: Any = None
 
 
 class Task(NamedTuple):
@@ -131,9 +129,7 @@ def make_attention(f: Network, truncated: Callable, f_l: Network, task: Task, *,
     return Method(init, objective, predict, task, attend=lambda params, x: look(params, x)[1:])
 
 
-def make_proposal(
-    f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *, mask, background, consistency: float = 0.0
-) -> Method:
+def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *, mask, background) -> Method:
     """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
 
     f_m learns from L(f(m x), y) with f held still, and composites send it no gradient: it would learn to leave no room
@@ -158,34 +154,28 @@ def make_proposal(
     def paint(params, keys):
         return f_b.apply(params["f_b"], jax.vmap(f_b.draw)(keys))
 
-    def set_before(keys, params, x, m, pictures, past):
+    def set_before(keys, params, x, m, pictures):
         """Objects before pictures, then before what f_b paints; and what brightness costs f_b."""
-        noise_keys = composites.painter_keys(keys[0 if pictures is None else len(pictures) :])
-        earlier = 0 if past is None else round(background.past_share * len(noise_keys))
-        painted = paint(params, noise_keys[earlier:])
+        painted = paint(params, composites.painter_keys(keys[0 if pictures is None else len(pictures) :]))
         excess = nn.relu(painted.mean(axis=(1, 2, 3)) - 0.5) if painted.shape[-1] == 1 else jnp.zeros(1)
         b = painted if pictures is None else jnp.concatenate([pictures, painted])
-        if earlier:
-            b = jnp.concatenate([b, paint({"f_b": past}, noise_keys[:earlier])])
         composed = composites.make(keys, x, m, b, mask=mask, background=background)
-        return composed, background.brightness_weight * excess.sum() / max(1, len(noise_keys))
+        return composed, background.brightness_weight * excess.sum() / max(1, len(painted))
 
-    def set_before_worst(keys, params, x, m, targets, pictures, past):
-        """`set_before`, of several times the one where f's loss is highest: the inner maximum."""
-        if background.worst_of == 1:
-            return set_before(keys, params, x, m, pictures, past)
-        composed, costs = [], []
+    def set_before_worst(keys, params, x, m, targets, pictures):
+        """The composite of each object where f's loss is highest, of `worst_of` from `set_before`: an inner maximum."""
+        tries, costs = [], []
         for i in range(background.worst_of):
-            own = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
-            others = None if pictures is None else jnp.roll(pictures, i, axis=0)
-            images, cost = set_before(own, params, x, m, others, past)
-            composed.append(images)
+            own = keys if i == 0 else jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
+            composed, cost = set_before(own, params, x, m, None if pictures is None else jnp.roll(pictures, i, axis=0))
+            tries.append(composed)
             costs.append(cost)
-        composed = jnp.stack(composed)
-        still = lax.stop_gradient((params["f"], composed.reshape(-1, *x.shape[1:])))
-        losses = task.loss(f.apply(*still), jnp.tile(targets, background.worst_of)).reshape(background.worst_of, -1)
-        worst = jnp.take_along_axis(composed, losses.argmax(axis=0).reshape(1, -1, 1, 1, 1), axis=0)[0]
-        return worst, sum(costs) / len(costs)
+        if len(tries) == 1:
+            return tries[0], costs[0]
+        f_still, seen = lax.stop_gradient((params["f"], tries))
+        losses = jnp.stack([task.loss(f.apply(f_still, composed), targets) for composed in seen])
+        worst = losses.argmax(axis=0).reshape(1, -1, 1, 1, 1)
+        return jnp.take_along_axis(jnp.stack(tries), worst, axis=0)[0], sum(costs) / len(costs)
 
     def objective(keys, params, batch, active):
         x, m, plain = batch.images, batch.masks, batch.plain
@@ -194,23 +184,14 @@ def make_proposal(
             total, m, metrics = mask_terms(params, batch)
         if "f_b" in active:
             composed, brightness = set_before_worst(
-                keys[plain:], params, x[plain:], m[plain:], batch.targets[plain:], batch.pictures, batch.past
+                keys[plain:], params, x[plain:], m[plain:], batch.targets[plain:], batch.pictures
             )
-            total -= brightness
-            if "f_m" in active and mask.composite_weight:
-                again = f_m.apply(params["f_m"], lax.stop_gradient(composed))
-                found = -(m[plain:] * jnp.log(again + 1e-6) + (1 - m[plain:]) * jnp.log(1 - again + 1e-6))
-                total += mask.composite_weight * found.mean()
-            if consistency:
-                anchor = lax.stop_gradient(f.apply(params["f"], x[plain:]))
             x = jnp.concatenate([x[:plain], composed])
+            total -= brightness
         if "f" in active or "f_b" in active:
-            outputs = f.apply(params["f"], x)
-            measures = task.measure(outputs, batch.targets)
+            measures = task.measure(f.apply(params["f"], x), batch.targets)
             metrics |= measures
             total += measures["loss"]
-            if consistency and "f_b" in active:
-                total += consistency * jnp.square(outputs[plain:] - anchor).mean()
         return total, metrics
 
     def init(key):
@@ -259,7 +240,6 @@ def _proposal(config, shape: tuple[int, int, int], classes: int) -> Method:
         CLASSIFICATION,
         mask=config.mask,
         background=config.background,
-        consistency=config.consistency,
     )
 
 

@@ -144,23 +144,6 @@ def flax_network(module: nn.Module, shape: tuple[int, ...]) -> Network:
     )
 
 
-def _mixed_tiles(size: int, channels: int) -> BackgroundSource:
-    """A third of the backgrounds in one piece, a third of 2x2 tiles, a third of 4x4."""
-    seed = size // 4
-    network = flax_network(BackgroundGenerator(2), (seed, seed, channels))
-
-    def apply(params, z):
-        parts, start = [], 0
-        for i, side in enumerate((2, 1, 4)):
-            stop = len(z) * (i + 1) // 3
-            own = z[start:stop].reshape(-1, seed // side, seed // side, channels)
-            parts.append(tile(network.apply(params, own), side))
-            start = stop
-        return jnp.concatenate(parts)
-
-    return BackgroundSource(network.init, lambda key: jax.random.normal(key, (seed, seed, channels)), apply)
-
-
 def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
     """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
 
@@ -172,8 +155,6 @@ def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> Bac
         return BackgroundSource(lambda key: {}, lambda key: jnp.zeros(shape), lambda params, z: z)
     if kind == "noise":
         return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
-    if not tiles:
-        return _mixed_tiles(size, channels)
     if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** block_count(size // tiles):
         raise ValueError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
     upsamplings = block_count(size // tiles)

@@ -48,15 +48,14 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
         raise ValueError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     train_state, meta = restored
     config = configs.saved_config(meta["config"])
-    final = state.averaged(config, train_state)
     steps, origin = int(train_state.step), meta.get("origin", {})
     if steps < config.steps:
         _LOG.warning("%s: trained for %d of %d steps", workdir, steps, config.steps)
     method = methods.make_method(config, meta["dataset"])
     if not config.seeds:
-        return [Trained(method, final, config, meta["dataset"], origin, steps)]
+        return [Trained(method, train_state.params, config, meta["dataset"], origin, steps)]
     trained = []
-    for seed, params in zip(config.seeds, state.split_seeds(final, len(config.seeds)), strict=True):
+    for seed, params in zip(config.seeds, state.split_seeds(train_state.params, len(config.seeds)), strict=True):
         own = config.copy_and_resolve_references()
         own.seed, own.seeds = seed, ()
         trained.append(Trained(method, params, own, meta["dataset"], origin, steps))

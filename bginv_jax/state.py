@@ -35,43 +35,6 @@ def ascend() -> optax.GradientTransformation:
     return optax.scale(-1.0)
 
 
-def average(decay: float) -> optax.GradientTransformation:
-    """Keeps an exponential average of the weights after each step; early on, of the last few."""
-
-    def update(updates, averaged, params):
-        count, mean = averaged
-        keep = jnp.minimum(decay, (1 + count) / (10 + count))
-        new = optax.apply_updates(params, updates)
-        return updates, (count + 1, jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, mean, new))
-
-    return optax.GradientTransformation(
-        lambda params: (jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params)), update
-    )
-
-
-def averaged(config: ConfigDict, state: TrainState) -> dict[str, Any]:
-    """The parameters to predict with."""
-    return {**state.params, "f": state.opt_state["f"][-1][1]} if config.average else state.params
-
-
-_POOL, _POOL_EVERY = 8, 20
-
-
-def remember() -> optax.GradientTransformation:
-    """Keeps earlier parameters: (_POOL, ...) of each leaf."""
-
-    def init(params):
-        return jnp.zeros((), jnp.int32), jax.tree.map(lambda leaf: jnp.stack([leaf] * _POOL), params)
-
-    def update(updates, state, params):
-        count, pool = state
-        place, due = count // _POOL_EVERY % _POOL, count % _POOL_EVERY == 0
-        pool = jax.tree.map(lambda old, new: old.at[place].set(jnp.where(due, new, old[place])), pool, params)
-        return updates, (count + 1, pool)
-
-    return optax.GradientTransformation(init, update)
-
-
 def make_optimizers(config: ConfigDict) -> Optimizers:
     """Adam for each network of the config's method, at its rate along the schedule."""
     phases = make_phases(config.schedule, config.steps)
@@ -81,10 +44,6 @@ def make_optimizers(config: ConfigDict) -> Optimizers:
     }
     if "f_b" in optimizers:
         optimizers["f_b"] = optax.chain(optimizers["f_b"], ascend())
-        if config.background.past_share:
-            optimizers["f_b"] = optax.chain(optimizers["f_b"], remember())
-    if config.average:
-        optimizers["f"] = optax.chain(optimizers["f"], average(config.average))
     return optimizers
 
 

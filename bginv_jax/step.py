@@ -118,7 +118,6 @@ def train_step(
     plan: BatchPlan,
     augmentation: dict[str, Any],
     align_masks: bool = True,
-    remember: bool = False,
     axis: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One step of all `active` networks: their scalar is differentiated once; f and f_m descend, f_b ascends.
@@ -133,7 +132,6 @@ def train_step(
       plan: how the batch is split.
       augmentation: keyword arguments of `augment`.
       align_masks: the data's masks move with their image. The authors' stay, and no longer fit it.
-      remember: earlier f_b paint some of the backgrounds.
       axis: name of the device axis, None outside pmap.
 
     Returns:
@@ -162,11 +160,7 @@ def train_step(
             crop_keys = crop_keys[plan.plain_per_part :][: plan.pictured_per_part]
             pictures = as_float(random_crops(crop_keys, data.pictures, size=images.shape[1]))
         fill = 0.0 if data.fill is None else as_float(data.fill)
-        past = None
-        if "f_b" in active and remember:
-            one = jax.random.randint(jax.random.fold_in(step_key, 3), (), 0, 8)
-            past = jax.tree.map(lambda leaf: leaf[one], state.opt_state["f_b"][1][1])
-        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part, pictures, fill, past)
+        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part, pictures, fill)
         learned = {name: state.params[name] for name in active}
         return jax.grad(lambda p: method.objective(method_keys, {**state.params, **p}, batch, active), has_aux=True)(
             learned

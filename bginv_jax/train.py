@@ -114,7 +114,7 @@ def _take_steps(
     train_step = step.make_train_step(
         run.devices, method=run.method, optimizers=run.optimizers, active=phase.networks, plan=run.plan,
         augmentation=run.config.augment.to_dict(), align_masks=run.config.mask.aligned,
-        several_seeds=bool(run.config.seeds), remember=bool(run.config.background.past_share),
+        several_seeds=bool(run.config.seeds),
     )  # fmt: skip
     count = len(training.images)
     draw_order = step.make_draw_order(count, several_seeds=bool(run.config.seeds))

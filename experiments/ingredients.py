@@ -12,19 +12,15 @@ from bginv_jax.config import default_config
 
 VARIANTS = {
     "ours": {},
-    "average=0.98": {"average": 0.98},
     "worst_of=2": {"background.worst_of": 2},
-    "consistency=0.02": {"consistency": 0.02},
-    "past_share=0.5": {"background.past_share": 0.5},
-    "tiles mixed": {"background.tiles": 0},
     "rate.f_b=3e-3": {"rate.f_b": 3e-3},
     "no families": {"background.families": (), "background.pictured_share": 0.0},
     "no f_b": {"background.kind": "black", "background.pictured_share": 0.75},
     "erosion=0": {"mask.erosion": 0},
-    "halo=5": {"mask.halo": 5},
-    "plain_share=0.5": {"background.plain_share": 0.5, "background.pictured_share": 0.25},
     "halo=1": {"mask.halo": 1},
+    "halo=5": {"mask.halo": 5},
     "plain_share=0": {"background.plain_share": 0.0, "background.pictured_share": 0.5},
+    "plain_share=0.5": {"background.plain_share": 0.5, "background.pictured_share": 0.25},
 }
 
 

@@ -19,5 +19,6 @@ def get_config():
     config.mask.erosion = 1
     config.background.families = families.DEVELOPMENT
     config.background.pictured_share = 0.375
+    config.background.worst_of = 2
     config.log_every, config.checkpoint_every = 100, 500
     return config
