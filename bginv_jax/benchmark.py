@@ -90,7 +90,6 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
     for name, value, only in (
         ("classifier", config.classifier, "cnn"),
         ("background.ink_share", config.background.ink_share, 0.0),
-        ("background.worst_of", config.background.worst_of, 1),
         ("mask.erosion", config.mask.erosion, 0),
     ):
         if peer and value != only:

@@ -94,7 +94,6 @@ FIELDS: dict[str, Field] = {
     ),
     "background.photographs": Field("", "folder of photographs that do so", "a path", lambda value: True),
     "background.pictured_share": _number(0.0, "share of each batch that stands before families or photographs", 0, 1),
-    "background.worst_of": _number(1, "of so many backgrounds of each object, the networks learn from the worst", 1, 8),
     "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),

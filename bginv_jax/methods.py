@@ -162,30 +162,13 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
         composed = composites.make(keys, x, m, b, mask=mask, background=background)
         return composed, background.brightness_weight * excess.sum() / max(1, len(painted))
 
-    def set_before_worst(keys, params, x, m, targets, pictures):
-        """The composite of each object where f's loss is highest, of `worst_of` from `set_before`: an inner maximum."""
-        tries, costs = [], []
-        for i in range(background.worst_of):
-            own = keys if i == 0 else jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys)
-            composed, cost = set_before(own, params, x, m, None if pictures is None else jnp.roll(pictures, i, axis=0))
-            tries.append(composed)
-            costs.append(cost)
-        if len(tries) == 1:
-            return tries[0], costs[0]
-        f_still, seen = lax.stop_gradient((params["f"], tries))
-        losses = jnp.stack([task.loss(f.apply(f_still, composed), targets) for composed in seen])
-        worst = losses.argmax(axis=0).reshape(1, -1, 1, 1, 1)
-        return jnp.take_along_axis(jnp.stack(tries), worst, axis=0)[0], sum(costs) / len(costs)
-
     def objective(keys, params, batch, active):
         x, m, plain = batch.images, batch.masks, batch.plain
         total, metrics = jnp.zeros(()), {}
         if "f_m" in active:
             total, m, metrics = mask_terms(params, batch)
         if "f_b" in active:
-            composed, brightness = set_before_worst(
-                keys[plain:], params, x[plain:], m[plain:], batch.targets[plain:], batch.pictures
-            )
+            composed, brightness = set_before(keys[plain:], params, x[plain:], m[plain:], batch.pictures)
             x = jnp.concatenate([x[:plain], composed])
             total -= brightness
         if "f" in active or "f_b" in active:

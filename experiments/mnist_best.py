@@ -16,9 +16,9 @@ def get_config():
     config.data.source = "tfds:mnist"
     config.schedule = ("f:1200", "f_m:300", "f+f_b:16000")
     config.steps = 17500
+    config.rate.f = 3e-3
     config.mask.erosion = 1
     config.background.families = families.DEVELOPMENT
     config.background.pictured_share = 0.375
-    config.background.worst_of = 2
     config.log_every, config.checkpoint_every = 100, 500
     return config

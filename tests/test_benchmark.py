@@ -172,7 +172,6 @@ def test_wrong_flags_are_refused(options, message):
 @pytest.mark.parametrize(("field", "value", "message"), [
     ("classifier", "lenet", "config.classifier is 'lenet'; allowed with --peer=torch: cnn"),
     ("background.ink_share", 0.5, "config.background.ink_share is 0.5; allowed with --peer=torch: 0.0"),
-    ("background.worst_of", 2, "config.background.worst_of is 2; allowed with --peer=torch: 1"),
     ("mask.erosion", 1, "config.mask.erosion is 1; allowed with --peer=torch: 0"),
 ])  # fmt: skip
 def test_what_the_peer_lacks_is_refused(monkeypatch, field, value, message):

@@ -13,9 +13,7 @@ from bginv_jax.methods import BackgroundSource, Batch, Network, Task
 MASK = ConfigDict(
     {"binarize": "none", "area": 0.2, "area_weight": 3.0, "variation_weight": 0.5, "halo": 0, "erosion": 0}
 )
-BACKGROUND = ConfigDict(
-    {"brightness_weight": 2.0, "move": False, "ink_share": 0.0, "ink_contrast": 0.25, "worst_of": 1}
-)
+BACKGROUND = ConfigDict({"brightness_weight": 2.0, "move": False, "ink_share": 0.0, "ink_contrast": 0.25})
 
 # f is a weight times the mean of the image, f_m is one value everywhere, f_b likewise: all scalars.
 F = Network(lambda key: jnp.float32(2), lambda w, x: w * x.mean(axis=(1, 2, 3)))
@@ -163,34 +161,6 @@ def test_pictures_stand_behind_the_first_objects_and_f_b_paints_the_rest():
     assert metrics["loss"] == pytest.approx(((2 * pictured - 1) ** 2 + (2 * painted - 2) ** 2) / 2)
     gradients = _gradients(method, params, Batch(X[:1], HALF[:1], Y[:1], 0, behind), ("f",))
     assert gradients["f_b"] == 0
-
-
-def test_the_networks_learn_from_the_worst_of_several_backgrounds():
-    """f_b paints w times a number of each key, so of three tries the lowest mean has the highest squared error."""
-    source = BackgroundSource(
-        lambda key: jnp.float32(0.5),
-        lambda key: jnp.full((2, 2, 1), jax.random.uniform(key)),
-        lambda w, z: w * z,
-    )
-    settings = [ConfigDict(BACKGROUND.to_dict() | {"worst_of": count}) for count in (1, 3)]
-    keys = jax.random.split(jax.random.key(2), 2)
-    once, worst = (
-        methods.make_proposal(F, F_M, source, SQUARES, mask=MASK, background=background) for background in settings
-    )
-    params, batch = once.init(jax.random.key(0)), Batch(X, HALF, Y, 0)
-
-    tries = [keys, *(jax.vmap(lambda key, i=i: jax.random.fold_in(key, i))(keys) for i in (1, 2))]
-    each = []
-    for i in range(2):
-        alone = Batch(X[i : i + 1], HALF[:1], Y[i : i + 1], 0)
-        each.append([float(once.objective(t[i : i + 1], params, alone, ("f", "f_b"))[0]) for t in tries])
-    found = worst.objective(keys, params, batch, ("f", "f_b"))[1]["loss"]
-    assert found == pytest.approx(np.mean([max(losses) for losses in each]))
-    assert found > once.objective(keys, params, batch, ("f", "f_b"))[1]["loss"]
-    gradient = jax.grad(lambda p: worst.objective(keys, p, batch, ("f", "f_b"))[0])(params)["f_b"]
-    chosen = jnp.stack([tries[int(np.argmax(losses))][i] for i, losses in enumerate(each)])
-    by_choice = jax.grad(lambda p: once.objective(chosen, p, batch, ("f", "f_b"))[0])(params)["f_b"]
-    assert gradient == pytest.approx(float(by_choice))  # f_b learns from what it painted behind the worst
 
 
 def _inked(share, backgrounds, count):
