@@ -46,7 +46,9 @@ FIELDS: dict[str, Field] = {
             all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value)
         ),
     ),
-    "classifier": _one_of("cnn", "f: the authors', or the ConvNet of single-source digits", networks.CLASSIFIERS),
+    "classifier": _one_of(
+        "cnn", "f: the authors', one of twice their depth, or the ConvNet of single-source digits", networks.CLASSIFIERS
+    ),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
     "schedule": Field(

@@ -4,6 +4,7 @@
 Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,19 +36,25 @@ def padded_size(height: int, width: int) -> int:
 class Classifier(nn.Module):
     """f: images (N, S, S, C) -> logits (N, classes). S must be a `padded_size`.
 
-    Truncated, as the attention baseline has it (the poster's G^T), it ends with the last pooled maps (N, s, s, K).
+    Each block but the first convolves `convolutions` times before it pools: once in the authors' f, twice as in VGG
+    (Simonyan and Zisserman 2015). `hidden` is the width of the dense layer. Truncated, as the attention baseline has it
+    (the poster's G^T), it ends with the last pooled maps (N, s, s, K).
     """
 
     classes: int
+    convolutions: int = 1
+    hidden: int = 128
 
     @nn.compact
     def __call__(self, x: jax.Array, *, truncated: bool = False) -> jax.Array:
         for i in range(block_count(x.shape[1])):
+            for _ in range(self.convolutions - 1 if i else 0):
+                x = nn.relu(Conv3x3(32 * 2**i)(x))
             x = Conv3x3(32 * 2**i, relu_pool=True)(x)
         if truncated:
             return x
         x = x.reshape(len(x), -1)
-        x = nn.relu(nn.Dense(128, kernel_init=nn.initializers.glorot_uniform())(x))
+        x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
 
@@ -70,7 +77,11 @@ class LeNet(nn.Module):
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
 
-CLASSIFIERS: dict[str, type[nn.Module]] = {"cnn": Classifier, "lenet": LeNet}
+CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
+    "cnn": Classifier,
+    "vgg": functools.partial(Classifier, convolutions=2, hidden=96),
+    "lenet": LeNet,
+}
 
 
 class LocalClassifier(nn.Module):

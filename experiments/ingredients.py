@@ -2,7 +2,7 @@
 
 The config of one variant and fold after the colon: the fold's families are left out of training, and the 1,500 digits
 of the test split are of MNIST's training set, so nothing here looks at test digits or test backgrounds. 600 steps.
-"ours" is the recipe of experiments/mnist_best.py with f at the default rate.
+"ours" is the recipe of experiments/mnist_best.py with the authors' f at the default rate.
 experiments/ingredients_table.py trains all variants and draws the table.
 
 Command: python -m bginv_jax.train --config=experiments/ingredients.py:halo=5,0 --workdir=runs/ingredients/halo=5,0
@@ -14,6 +14,7 @@ from bginv_jax.config import default_config
 VARIANTS = {
     "ours": {},
     "rate.f=4e-3": {"rate.f": 4e-3},
+    "classifier=vgg": {"classifier": "vgg", "rate.f": 2e-3},
     "rate.f_b=3e-3": {"rate.f_b": 3e-3},
     "no families": {"background.families": (), "background.pictured_share": 0.0},
     "no f_b": {"background.kind": "black", "background.pictured_share": 0.75},

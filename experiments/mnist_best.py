@@ -14,9 +14,10 @@ from bginv_jax.config import default_config
 def get_config():
     config = default_config()
     config.data.source = "tfds:mnist"
-    config.schedule = ("f:1200", "f_m:300", "f+f_b:16000")
-    config.steps = 17500
-    config.rate.f = 3e-3
+    config.classifier = "vgg"
+    config.schedule = ("f:1200", "f_m:300", "f+f_b:18500")
+    config.steps = 20000
+    config.rate.f = 2e-3
     config.mask.erosion = 1
     config.background.families = families.DEVELOPMENT
     config.background.pictured_share = 0.375

@@ -103,7 +103,7 @@ def test_the_defaults_are_valid_and_described():
     ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
     ("data.train_split", "", r"config.data.train_split is ''; allowed"),
     ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
-    ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, lenet"),
+    ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, vgg, lenet"),
     ("background.ink_share", 1.5, r"config.background.ink_share is 1.5; allowed: a number from 0 to 1"),
     ("background.ink_contrast", 0.6, r"config.background.ink_contrast is 0.6; allowed: a number from 0 to 0.5"),
     ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),

@@ -61,6 +61,21 @@ def test_truncated_f_ends_with_its_last_pooled_maps():
     assert jnp.allclose(hidden @ dense[1]["kernel"] + dense[1]["bias"], f.apply(params, x), atol=1e-5)
 
 
+def test_the_vgg_convolves_twice_in_every_block_but_the_first():
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
+    f = networks.CLASSIFIERS["vgg"](10)
+    params = f.init(jax.random.key(1), x)["params"]
+    convolved = [params[f"Conv3x3_{i}"]["kernel"].shape[2:] for i in range(5)]
+    assert convolved == [(1, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
+    assert [params[f"Dense_{i}"]["kernel"].shape for i in (0, 1)] == [(2048, 96), (96, 10)]
+    maps = x
+    for i, pooled in enumerate((True, False, True, False, True)):
+        kernel, bias = params[f"Conv3x3_{i}"]["kernel"], params[f"Conv3x3_{i}"]["bias"]
+        maps = jax.nn.relu(layers.conv3x3_plain(maps, kernel) + bias)
+        maps = layers.max_pool2x2_plain(maps) if pooled else maps
+    assert jnp.allclose(f.apply({"params": params}, x, truncated=True), maps, atol=1e-5)
+
+
 @pytest.mark.parametrize("classifier", networks.CLASSIFIERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [16, 32, 64, 96])
