@@ -79,7 +79,7 @@ class LeNet(nn.Module):
 
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "cnn": Classifier,
-    "vgg": functools.partial(Classifier, convolutions=2, hidden=96),
+    "vgg": functools.partial(Classifier, convolutions=2, hidden=32),
     "lenet": LeNet,
 }
 

@@ -67,7 +67,7 @@ def test_the_vgg_convolves_twice_in_every_block_but_the_first():
     params = f.init(jax.random.key(1), x)["params"]
     convolved = [params[f"Conv3x3_{i}"]["kernel"].shape[2:] for i in range(5)]
     assert convolved == [(1, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
-    assert [params[f"Dense_{i}"]["kernel"].shape for i in (0, 1)] == [(2048, 96), (96, 10)]
+    assert [params[f"Dense_{i}"]["kernel"].shape for i in (0, 1)] == [(2048, 32), (32, 10)]
     maps = x
     for i, pooled in enumerate((True, False, True, False, True)):
         kernel, bias = params[f"Conv3x3_{i}"]["kernel"], params[f"Conv3x3_{i}"]["bias"]
