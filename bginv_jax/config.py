@@ -47,7 +47,9 @@ FIELDS: dict[str, Field] = {
         ),
     ),
     "classifier": _one_of(
-        "cnn", "f: the authors', one of twice their depth, or the ConvNet of single-source digits", networks.CLASSIFIERS
+        "cnn",
+        "f: the authors', one that convolves twice a block, or the ConvNet of single-source digits",
+        networks.CLASSIFIERS,
     ),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
