@@ -15,8 +15,8 @@ def get_config():
     config = default_config()
     config.data.source = "tfds:mnist"
     config.classifier = "vgg"
-    config.schedule = ("f:1000", "f_m:300", "f+f_b:8700")
-    config.steps = 10000
+    config.schedule = ("f:1000", "f_m:300", "f+f_b:23700")
+    config.steps = 25000
     config.rate.f = 2e-3
     config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.4})
     config.mask.erosion = 1
