@@ -13,8 +13,6 @@ from bginv_jax.config import default_config
 
 VARIANTS = {
     "ours": {},
-    "rate.f=4e-3": {"rate.f": 4e-3},
-    "classifier=vgg": {"classifier": "vgg", "rate.f": 2e-3},
     "rate.f_b=3e-3": {"rate.f_b": 3e-3},
     "no families": {"background.families": (), "background.pictured_share": 0.0},
     "no f_b": {"background.kind": "black", "background.pictured_share": 0.75},
