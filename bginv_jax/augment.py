@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
+_KNOTS = 5  # along a side, between which an elastic displacement is interpolated
+
 
 def _inverse_affine(key, size, *, rotation, shift, shear, zoom, flip):
     """A random 2x2 matrix and offset that take an output pixel (row, column), from the centre, to its source."""
@@ -21,6 +23,12 @@ def _inverse_affine(key, size, *, rotation, shift, shear, zoom, flip):
     return matrix, size * shift * jax.random.uniform(keys[3], (2,), minval=-1.0, maxval=1.0)
 
 
+def _displacement(key, size, elastic):
+    """A smooth random displacement of every pixel, row and column: (2, size * size)."""
+    knots = size * elastic * jax.random.normal(key, (2, _KNOTS, _KNOTS))
+    return jax.image.resize(knots, (2, size, size), "cubic").reshape(2, -1)
+
+
 def augment(
     keys: jax.Array,
     images: jax.Array,
@@ -30,10 +38,11 @@ def augment(
     shift: float = 0.0,
     shear: float = 0.0,
     zoom: float = 0.0,
+    elastic: float = 0.0,
     flip: bool = False,
     brightness: float = 0.0,
 ) -> tuple[jax.Array, jax.Array | None]:
-    """The same random affine map for each image and its mask, then a random brightness for the image alone.
+    """The same random affine map, bent, for each image and its mask, then a random brightness for the image alone.
 
     What comes from beyond the edge is as the edge.
 
@@ -45,11 +54,13 @@ def augment(
       shift: largest shift along each axis, as a share of the side.
       shear: largest shear angle, degrees.
       zoom: the side is scaled by a factor between 1 / (1 + zoom) and 1 + zoom.
+      elastic: standard deviation of a smooth displacement at its 5x5 knots, along each axis, as a share of the side
+        (after Simard et al. 2003, who smooth the displacements of pixels instead).
       flip: mirror every second image left to right.
       brightness: images are multiplied by 1 - brightness to 1 + brightness and clipped at 1.
     """
     size = images.shape[1]
-    moves = rotation or shift or shear or zoom or flip
+    moves = rotation or shift or shear or zoom or elastic or flip
     layers = images if masks is None else jnp.concatenate([images, masks], axis=-1)
     centre = (size - 1) / 2
     pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - centre
@@ -57,6 +68,8 @@ def augment(
     def one(key, layers):
         matrix, offset = _inverse_affine(key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip)
         source = matrix @ pixels + offset[:, None] + centre
+        if elastic:
+            source += _displacement(jax.random.fold_in(key, 6), size, elastic)
         take = jax.vmap(
             lambda plane: map_coordinates(plane, list(source), order=1, mode="nearest"), in_axes=2, out_axes=1
         )

@@ -78,10 +78,19 @@ class Method:
     attend: Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
 
-CLASSIFICATION = Task(
-    loss=optax.softmax_cross_entropy_with_integer_labels,
-    score=lambda logits, labels: logits.argmax(axis=-1) == labels,
-)
+def classification(smoothing: float = 0.0) -> Task:
+    """Cross-entropy with labels (N,), a share `smoothing` of each spread over all classes (Szegedy et al. 2016)."""
+
+    def loss(logits, labels):
+        if not smoothing:
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        wanted = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
+        return optax.softmax_cross_entropy(logits, wanted)
+
+    return Task(loss, score=lambda logits, labels: logits.argmax(axis=-1) == labels)
+
+
+CLASSIFICATION = classification()
 
 
 def make_vanilla(f: Network, task: Task) -> Method:
@@ -193,7 +202,8 @@ def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *
 
 
 def _vanilla(config, shape: tuple[int, int, int], classes: int) -> Method:
-    return make_vanilla(networks.flax_network(networks.CLASSIFIERS[config.classifier](classes), shape), CLASSIFICATION)
+    f = networks.flax_network(networks.CLASSIFIERS[config.classifier](classes), shape)
+    return make_vanilla(f, classification(config.label_smoothing))
 
 
 def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
@@ -207,7 +217,7 @@ def _attention(config, shape: tuple[int, int, int], classes: int) -> Method:
         networks.flax_network(f, shape),
         lambda params, x: f.apply({"params": params}, x, truncated=True),
         Network(init_f_l, lambda params, inputs: f_l.apply({"params": params}, *inputs)),
-        CLASSIFICATION,
+        classification(config.label_smoothing),
         threshold=config.attention.threshold,
     )
 
@@ -220,7 +230,7 @@ def _proposal(config, shape: tuple[int, int, int], classes: int) -> Method:
         networks.flax_network(networks.CLASSIFIERS[config.classifier](classes), shape),
         f_m,
         networks.background_source(config.background.kind, shape, config.background.tiles),
-        CLASSIFICATION,
+        classification(config.label_smoothing),
         mask=config.mask,
         background=config.background,
     )

@@ -36,12 +36,14 @@ def ascend() -> optax.GradientTransformation:
 
 
 def make_optimizers(config: ConfigDict) -> Optimizers:
-    """Adam for each network of the config's method, at its rate along the schedule."""
+    """Adam for each network of the config's method, at its rate along the schedule; AdamW for f where it decays."""
     phases = make_phases(config.schedule, config.steps)
-    optimizers = {
-        name: optax.adam(make_rate(name, config.rate[name], config.rate.decay, phases))
-        for name in METHODS[config.method].networks
+    rates = {
+        name: make_rate(name, config.rate[name], config.rate.decay, phases) for name in METHODS[config.method].networks
     }
+    optimizers = {name: optax.adam(rate) for name, rate in rates.items()}
+    if config.weight_decay:
+        optimizers["f"] = optax.adamw(rates["f"], weight_decay=config.weight_decay)
     if "f_b" in optimizers:
         optimizers["f_b"] = optax.chain(optimizers["f_b"], ascend())
     return optimizers

@@ -1,8 +1,8 @@
 """The proposal on full MNIST, hardened: half of its composites stand before families of random strokes and textures.
 
 The families are none of the test patterns, and none of those that bginv_jax.unseen reports. Masks are learned; at
-random they are also cut a pixel too close. f convolves twice in every block but the first. Expect 99.2 % as they are
-and 98.5 % or more on each background, the mean of three seeds; each takes 70 minutes on a CPU core beside another.
+random they are also cut a pixel too close. f convolves twice in every block but the first. Before labels were
+smoothed, weights decayed and digits bent, 25,000 steps had 99.2 % as they are and 98.5 % or more on each background.
 
 Command: python -m bginv_jax.train --config=experiments/mnist_best.py --workdir=runs/mnist_best
 """
@@ -15,10 +15,12 @@ def get_config():
     config = default_config()
     config.data.source = "tfds:mnist"
     config.classifier = "vgg"
-    config.schedule = ("f:1000", "f_m:300", "f+f_b:23700")
-    config.steps = 25000
+    config.schedule = ("f:1000", "f_m:300", "f+f_b:18700")
+    config.steps = 20000
     config.rate.f = 2e-3
-    config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.4})
+    config.weight_decay = 0.03
+    config.label_smoothing = 0.1
+    config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.4, "elastic": 0.025})
     config.mask.erosion = 1
     config.background.families = families.DEVELOPMENT
     config.background.pictured_share = 0.375

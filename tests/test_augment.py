@@ -7,7 +7,7 @@ import pytest
 
 from bginv_jax.augment import augment, random_crops, rearrange
 
-ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "flip": True}
+ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "elastic": 0.02, "flip": True}
 
 
 def _keys(count, seed=0):
@@ -75,6 +75,19 @@ def test_rotation_keeps_the_centre_and_is_at_most_what_was_asked():
     weight = turned[..., 0] / turned[..., 0].sum(axis=(1, 2), keepdims=True)
     angles = jnp.rad2deg(jnp.arctan2((weight * row).sum(axis=(1, 2)), (weight * column).sum(axis=(1, 2))))
     assert 28 < jnp.abs(angles).max() < 31.5
+
+
+def test_elastic_displacements_are_smooth_and_as_large_as_asked_at_every_size():
+    for size in (32, 64):
+        place = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij"), axis=-1)
+        x = jnp.broadcast_to(place / size, (200, size, size, 2))
+        inner = slice(size // 5, -size // 5)  # nearer to the edge, what comes from beyond it is as the edge
+        moved = np.asarray(augment(_keys(200), x, elastic=0.02)[0] - x)[:, inner, inner]
+        assert abs(moved.mean()) < 0.002
+        assert 0.013 < moved.std() < 0.02  # between knots it is less than at them
+        assert abs(np.corrcoef(moved[..., 0].ravel(), moved[..., 1].ravel())[0, 1]) < 0.1
+        steps = np.diff(moved, axis=1).std() / moved.std()  # of white noise, 1.4
+        assert steps < 2 * 5 / size  # twice the change along a straight line between knots
 
 
 def test_rearranged_images_keep_their_pixels_and_take_all_places():

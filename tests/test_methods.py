@@ -53,6 +53,14 @@ def test_classification_loss_and_score():
     assert methods.CLASSIFICATION.score(logits, labels).tolist() == [False, True]
 
 
+def test_smoothed_labels_by_hand():
+    logits = jnp.array([[0.0, jnp.log(3.0), 0.0]])  # probabilities 0.2, 0.6, 0.2
+    expected = -(0.9 + 0.1 / 3) * np.log(0.2) - 0.1 / 3 * (np.log(0.6) + np.log(0.2))
+    task = methods.classification(0.1)
+    np.testing.assert_allclose(task.loss(logits, jnp.array([0])), [expected], rtol=1e-6)
+    assert task.score(logits, jnp.array([1])).tolist() == [True]
+
+
 def test_mask_phase_by_hand():
     method, params = _proposal()
     loss, metrics = method.objective(KEYS, params, Batch(X, None, Y, 0), ("f_m",))

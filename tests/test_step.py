@@ -73,6 +73,14 @@ def test_the_sign_of_f_b_is_changed_at_the_end_of_its_optimiser(tiny_config):
         assert updates == pytest.approx(sign * 1e-3, rel=1e-4)  # Adam's first step is its rate
 
 
+def test_only_the_weights_of_f_decay(tiny_config):
+    tiny_config.weight_decay = 0.1
+    optimizers = state.make_optimizers(tiny_config)
+    for name, expected in (("f", -1e-3 * 0.1 * 5), ("f_m", 0), ("f_b", 0)):
+        updates, _ = optimizers[name].update(jnp.float32(0), optimizers[name].init(jnp.float32(5)), jnp.float32(5))
+        assert updates == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
 def test_f_m_descends(parts):
     _, method, _, initial, training = parts
     after, _ = _take_step(parts, ("f_m",), WHOLE)
