@@ -91,6 +91,9 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
         ("classifier", config.classifier, "cnn"),
         ("background.ink_share", config.background.ink_share, 0.0),
         ("mask.erosion", config.mask.erosion, 0),
+        ("augment.elastic", config.augment.elastic, 0.0),
+        ("label_smoothing", config.label_smoothing, 0.0),
+        ("weight_decay", config.weight_decay, 0.0),
     ):
         if peer and value != only:
             raise ValueError(f"config.{name} is {value!r}; allowed with --peer=torch: {only}")

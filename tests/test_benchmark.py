@@ -173,6 +173,9 @@ def test_wrong_flags_are_refused(options, message):
     ("classifier", "lenet", "config.classifier is 'lenet'; allowed with --peer=torch: cnn"),
     ("background.ink_share", 0.5, "config.background.ink_share is 0.5; allowed with --peer=torch: 0.0"),
     ("mask.erosion", 1, "config.mask.erosion is 1; allowed with --peer=torch: 0"),
+    ("augment.elastic", 0.1, "config.augment.elastic is 0.1; allowed with --peer=torch: 0.0"),
+    ("label_smoothing", 0.1, "config.label_smoothing is 0.1; allowed with --peer=torch: 0.0"),
+    ("weight_decay", 0.1, "config.weight_decay is 0.1; allowed with --peer=torch: 0.0"),
 ])  # fmt: skip
 def test_what_the_peer_lacks_is_refused(monkeypatch, field, value, message):
     monkeypatch.setattr(benchmark.util, "find_spec", lambda name: name)
