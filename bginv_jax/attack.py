@@ -133,7 +133,7 @@ def _attack(run: scoring.Run, count: int, halo: int, options: Options) -> tuple[
     objects = run.dataset.test.objects(run.dataset.size)[:count].astype(np.float32)
     masks = np.asarray(images.dilate(objects, np.full(len(x), halo), largest=halo))
     predict = Partial(jax.jit(trained.method.predict), trained.params)
-    records, found = curves(predict, x, masks, targets, options, task=trained.method.task)
+    records, found = curves(predict, x, masks, targets, options)  # not trained.method.task: its loss may be smoothed
     own = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
     shown = slice(min(_PICTURES, len(x)))
     worst = {name: one.images[shown] for name, one in found.items()}

@@ -301,6 +301,23 @@ def test_the_picture_of_the_worst_says_what_is_mistaken(x):
     np.testing.assert_array_equal(np.asarray(axes[1, 0].images[0].get_array()), x[2, ..., 0])
 
 
+def test_smoothed_labels_are_for_training_alone(tiny_config, tmp_path, monkeypatch):
+    tiny_config.update(method="vanilla", schedule=("f:1",), steps=1, label_smoothing=0.9)
+    train.train(tiny_config, tmp_path)
+    losses, measure = [], search._measure
+
+    def spy(predict, x, targets, task):
+        logits = jnp.array([[0.0, 9.0]])
+        losses.append(float(task.loss(logits, jnp.array([1]))[0]))
+        return measure(predict, x, targets, task)
+
+    monkeypatch.setattr(search, "_measure", spy)
+    options = attack.Options(steps=1, restarts=1, random=1, generations=1)
+    attack.write(scoring.load([tmp_path]), tmp_path, count=1, halo=0, options=options)
+    assert losses == pytest.approx(len(losses) * [np.log1p(np.exp(-9))], abs=1e-5)  # a sure answer costs nothing
+    assert losses
+
+
 def test_a_workdir_is_attacked_from_the_command_line(tiny_config, tmp_path):
     tiny_config.method, tiny_config.schedule, tiny_config.steps = "vanilla", ("f:1",), 2
     train.train(tiny_config, tmp_path)
