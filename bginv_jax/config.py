@@ -6,7 +6,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from bginv_jax import families, images, methods, networks, schedule, studio
+from bginv_jax.backgrounds import families
+from bginv_jax.data import studio
+from bginv_jax.images.masks import BINARIZATIONS
+from bginv_jax.methods import registry, schedule
+from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
+from bginv_jax.networks.classifiers import CLASSIFIERS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,7 @@ def _switch(default: bool, meaning: str) -> Field:
 _SOURCES = "mnist_5k, tfds:NAME or idx:FOLDER"
 
 FIELDS: dict[str, Field] = {
-    "method": _one_of("proposal", "what is trained: a row of Table 1", methods.METHODS),
+    "method": _one_of("proposal", "what is trained: a row of Table 1", registry.METHODS),
     "seed": _number(0, "all randomness follows from it", 0, 2**31 - 1),
     "seeds": Field(
         (),
@@ -49,7 +54,7 @@ FIELDS: dict[str, Field] = {
     "classifier": _one_of(
         "cnn",
         "f: the authors', one that convolves twice a block, or the ConvNet of single-source digits",
-        networks.CLASSIFIERS,
+        CLASSIFIERS,
     ),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
@@ -83,16 +88,16 @@ FIELDS: dict[str, Field] = {
     "augment.flip": _switch(False, "mirror half of the images left to right"),
     "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
     "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
-    "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", methods.MASKS),
-    "mask.binarize": _one_of("threshold", "how masks are cut before composing", images.BINARIZATIONS),
-    "mask.fill": _one_of("black", "what f_m puts where it sees no object", images.FILLS),
+    "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", MASKS),
+    "mask.binarize": _one_of("threshold", "how masks are cut before composing", BINARIZATIONS),
+    "mask.fill": _one_of("black", "what f_m puts where it sees no object", FILLS),
     "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
     "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
     "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
     "mask.erosion": _number(0, "or eroded, by up to this many pixels", 0, 16),
     "mask.aligned": _switch(True, "masks made before a phase move with their augmented image"),
-    "background.kind": _one_of("generated", "what stands behind the object", methods.BACKGROUND_KINDS),
+    "background.kind": _one_of("generated", "what stands behind the object", BACKGROUND_KINDS),
     "background.families": Field(
         (),
         "families of random backgrounds that stand behind the pictured objects",
@@ -186,7 +191,7 @@ def validate(config: ConfigDict) -> None:
         value = values[name]
         if not _same_type(value, field.default) or not field.valid(value):
             raise _complaint(name, value, field.allowed)
-    trained = methods.METHODS[config.method].networks
+    trained = registry.METHODS[config.method].networks
     phases = schedule.make_phases(config.schedule, config.steps)
     used = {network for phase in phases for network in phase.networks}
     if not used <= set(trained):

@@ -5,166 +5,25 @@ python -m bginv_jax.unseen --workdir=DIR [--workdir=DIR2 ...] [--families=develo
 Writes unseen.jsonl (a record for each method, seed and background) and unseen.md (its table).
 """
 
-import json
-import logging
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple
-
-import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import flags
 
-from bginv_jax import command_line, families, images, pictures, report, scoring, step
-from bginv_jax.augment import random_crops
-
-_LOG = logging.getLogger("bginv_jax.unseen")  # run with -m, __name__ is __main__
-
-HALOS = (0, 1, 2, 3, 4)  # pixels that are kept around an object
-CONTRASTS = (1.0, 0.75, 0.5, 0.25)  # what a background is multiplied by
-
-_EVERY = "every"
-_GROUPS = {
-    "report": families.REPORT,
-    "development": families.DEVELOPMENT,
-    **{f"fold{i}": fold for i, fold in enumerate(families.FOLDS)},
-}
-
-
-class Setting(NamedTuple):
-    """A background (S, S, C), of a family, how many pixels around an object it spares, and what it is multiplied by."""
-
-    family: str
-    background: np.ndarray
-    halo: int
-    contrast: float
-
-
-def vary(drawn: dict[str, np.ndarray]) -> list[Setting]:
-    """Backgrounds (B, S, S, C) by family as settings; in each family halos and contrasts take turns, in all pairs."""
-    return [
-        Setting(family, background, HALOS[i % len(HALOS)], CONTRASTS[i % len(CONTRASTS)])
-        for family, backgrounds in drawn.items()
-        for i, background in enumerate(backgrounds)
-    ]
-
-
-@jax.jit
-def _set_on(x, kept, background, contrast):
-    return images.compose(x, kept, contrast * background)
-
-
-def find_hits(
-    predict: Callable[[np.ndarray], np.ndarray], score: Callable, x: np.ndarray, objects: np.ndarray,
-    targets: np.ndarray, settings: Sequence[Setting],
-) -> np.ndarray:  # fmt: skip
-    """Which images are right in which setting: bool (settings, N).
-
-    Args:
-      predict: images (N, S, S, C) -> outputs.
-      score: (outputs, targets) -> (N,), above 0.5 where they are right.
-      x: images (N, S, S, C), uint8 or float in [0, 1].
-      objects: masks (N, S, S, 1), what is an object.
-      targets: (N, ...).
-      settings: of `vary`.
-    """
-    x, objects = jnp.asarray(images.as_float(x)), jnp.asarray(objects, jnp.float32)
-    kept: dict[int, jax.Array] = {}
-    hits = []
-    for setting in settings:
-        if setting.halo not in kept:
-            radius = jnp.full(len(objects), setting.halo)
-            kept[setting.halo] = images.dilate(objects, radius, largest=setting.halo)
-        composed = _set_on(x, kept[setting.halo], setting.background, setting.contrast)
-        hits.append(np.asarray(score(predict(np.asarray(composed)), targets)) > 0.5)
-    return np.stack(hits)
-
-
-def score(run: scoring.Run, settings: Sequence[Setting]) -> list[dict]:
-    """A record for each seed and setting; and of each seed one for what is right in all of them, of family "every"."""
-    forward = step.make_forward(run.seeds[0].method.predict, jax.local_devices(), chunk=250)
-    size, test = run.dataset.size, run.dataset.test
-    padded, objects = images.pad_to(test.images, size), test.objects(size)
-    whole = Setting(_EVERY, np.zeros(0), 0, 0.0)
-    records = []
-    for one in run.seeds:
-        hits = find_hits(partial(forward, one.params), one.method.task.score, padded, objects, test.targets, settings)
-        _LOG.info(
-            "%s, seed %d: right on every one %.1f%%", run.workdir.name, one.config.seed, 100 * hits.all(axis=0).mean()
-        )
-        for setting, own in zip([*settings, whole], [*hits, hits.all(axis=0)], strict=True):
-            records.append({
-                "dataset": run.dataset.name, "workdir": run.workdir.name, "seed": one.config.seed,
-                "family": setting.family, "halo": setting.halo, "contrast": setting.contrast,
-                "correct": int(own.sum()), "count": len(own), "accuracy": 100 * float(own.mean()),
-            })  # fmt: skip
-    return records
-
-
-def _mean_and_worst(records: Sequence[dict]) -> list[str]:
-    """Over the settings, and then the mean over the seeds."""
-    by_seed: dict[int, list[float]] = {}
-    for record in records:
-        by_seed.setdefault(record["seed"], []).append(record["accuracy"])
-    return [f"{np.mean([how(own) for own in by_seed.values()]):.1f}" for how in (np.mean, min)]
-
-
-def table(records: Sequence[dict]) -> list[list[str]]:
-    """Records as cells: for each workdir the mean and the worst accuracy by family, halo and contrast."""
-    singles = [record for record in records if record["family"] != _EVERY]
-    parts = {"all": singles}
-    for name in ("family", "halo", "contrast"):
-        for value in dict.fromkeys(record[name] for record in singles):
-            title = value if name == "family" else f"{name} {value:g}"
-            parts[title] = [record for record in singles if record[name] == value]
-    parts["right on every one"] = [record for record in records if record["family"] == _EVERY]
-    runs = list(dict.fromkeys(record["workdir"] for record in records))
-    cells = [["Accuracy (%)", *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
-    for title, part in parts.items():
-        found = (_mean_and_worst([record for record in part if record["workdir"] == run]) for run in runs)
-        cells.append([title, *(cell for pair in found for cell in pair)])
-    return cells
-
-
-def draw(names: Sequence[str], count: int, photographs: str | None, *, size: int, channels: int, seed: int) -> dict:
-    """`count` backgrounds (count, S, S, C) of each family by name, and as many crops of photographs from a folder."""
-    drawn = {name: families.draw([name], count, size=size, channels=channels, seed=seed) for name in names}
-    if photographs:
-        whole = pictures.load_photographs(photographs, size=size, channels=channels)
-        crops = random_crops(jax.random.split(jax.random.key(seed), count), whole, size=size)
-        drawn["photographs"] = np.asarray(images.as_float(crops))
-    return drawn
-
-
-def _keep(run: scoring.Run, seeds: Sequence[int]) -> scoring.Run:
-    kept = [one for one in run.seeds if one.config.seed in seeds]
-    if not kept:
-        known = ", ".join(str(one.config.seed) for one in run.seeds)
-        raise ValueError(f"--seeds is {', '.join(map(str, seeds))}; workdir {run.workdir} has {known}")
-    return run._replace(seeds=kept)
+from bginv_jax import command_line
+from bginv_jax.evaluation import scoring
+from bginv_jax.evaluation.unseen import GROUPS, write
 
 
 def main() -> None:
     values = flags.FLAGS
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
-    if values.seeds:
-        runs = [_keep(run, values.seeds) for run in runs]
-    names = [run.workdir.name for run in runs]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--workdir is {', '.join(values.workdir)}; expected folders of different names")
-    records = []
-    for run in runs:
-        shape = {"size": run.dataset.size, "channels": run.dataset.shape[-1]}
-        drawn = draw(_GROUPS[values.families], values.count, values.photographs, seed=values.seed, **shape)
-        records += score(run, vary(drawn))
-    output = Path(values.output or values.workdir[0]).expanduser()
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "unseen.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (output / "unseen.md").write_text(report.as_markdown(table(records)))
-    print(report.as_text(table(records)))
-    print(f"written to {output}: unseen.jsonl, unseen.md")
+    write(
+        runs,
+        values.output or values.workdir[0],
+        families=GROUPS[values.families],
+        count=values.count,
+        photographs=values.photographs,
+        seed=values.seed,
+        seeds=values.seeds,
+    )
 
 
 if __name__ == "__main__":
@@ -173,7 +32,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum(
         "families",
         "report",
-        list(_GROUPS),
+        list(GROUPS),
         "Which families: those that no recipe is trained or chosen on, those that may be, or one fold of them.",
     )
     flags.DEFINE_integer("count", 20, "Backgrounds of each family.", lower_bound=1)

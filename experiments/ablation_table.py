@@ -10,7 +10,10 @@ from pathlib import Path
 
 from absl import flags
 
-from bginv_jax import command_line, report, scoring, train
+from bginv_jax import command_line
+from bginv_jax.evaluation import scoring
+from bginv_jax.evaluation import table1 as report
+from bginv_jax.training import loop as train
 
 _ABLATION = runpy.run_path(str(Path(__file__).with_name("ablation.py")))
 

@@ -8,7 +8,7 @@ experiments/ingredients_table.py trains all variants and draws the table.
 Command: python -m bginv_jax.train --config=experiments/ingredients.py:halo=5,0 --workdir=runs/ingredients/halo=5,0
 """
 
-from bginv_jax import families
+from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 
 VARIANTS = {

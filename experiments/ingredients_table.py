@@ -11,7 +11,11 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from bginv_jax import command_line, families, report, scoring, train, unseen
+from bginv_jax import command_line
+from bginv_jax.backgrounds import families
+from bginv_jax.evaluation import scoring, unseen
+from bginv_jax.evaluation import table1 as report
+from bginv_jax.training import loop as train
 
 _INGREDIENTS = runpy.run_path(str(Path(__file__).with_name("ingredients.py")))
 _COLUMNS = ("As they are", "Unseen families", "Worst", "Halo 0", "Right on every one", "images/s")

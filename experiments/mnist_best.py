@@ -8,7 +8,7 @@ the mean of three seeds; these took 94 minutes side by side on two CPU cores.
 Command: python -m bginv_jax.train --config=experiments/mnist_best.py --workdir=runs/mnist_best
 """
 
-from bginv_jax import families
+from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 
 

@@ -8,7 +8,7 @@ experiments/single_source_table.py scores it.
 Command: python -m bginv_jax.train --config=experiments/single_source.py --workdir=runs/single_source
 """
 
-from bginv_jax import families
+from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 
 

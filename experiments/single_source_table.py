@@ -13,7 +13,11 @@ from pathlib import Path
 from absl import flags
 
 import bginv_jax
-from bginv_jax import command_line, data, domains, pictures, predictors, report
+from bginv_jax import command_line
+from bginv_jax.backgrounds import photographs as pictures
+from bginv_jax.data import domains, sources
+from bginv_jax.evaluation import predictors
+from bginv_jax.evaluation import table1 as report
 
 _SHAPE = (32, 32, 3)
 _HEADS = {"mnist": "MNIST", "mnist_m": "MNIST-M", "usps": "USPS"}
@@ -37,7 +41,7 @@ def score(workdir: str, photographs: Sequence, *, folder: str | None = None) -> 
         )
     named = seeds[0].config.data.copy_and_resolve_references()
     named.update({"image_size": 0, "channels": 0, **({"dir": folder} if folder else {})})
-    dataset = data.load(named)
+    dataset = sources.load(named)
     scored = domains.make(dataset.test.images, size=_SHAPE[0], photographs=photographs)
     records = []
     for one in seeds:
@@ -45,10 +49,18 @@ def score(workdir: str, photographs: Sequence, *, folder: str | None = None) -> 
         for name in (name for name in _HEADS if name in scored):
             hits = predict(scored[name]).argmax(axis=-1) == dataset.test.targets
             correct, count = int(hits.sum()), len(hits)
-            records.append({
-                "dataset": dataset.name, "method": one.config.method, "seed": one.config.seed, "domain": name,
-                "stand_in": name != "mnist", "correct": correct, "count": count, "accuracy": 100 * correct / count,
-            })  # fmt: skip
+            records.append(
+                {
+                    "dataset": dataset.name,
+                    "method": one.config.method,
+                    "seed": one.config.seed,
+                    "domain": name,
+                    "stand_in": name != "mnist",
+                    "correct": correct,
+                    "count": count,
+                    "accuracy": 100 * correct / count,
+                }
+            )
     return records
 
 

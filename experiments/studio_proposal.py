@@ -7,7 +7,7 @@ more; three seeds take 17 minutes on one CPU core.
 Command: python -m bginv_jax.train --config=experiments/studio_proposal.py:wall --workdir=runs/studio/proposal
 """
 
-from bginv_jax import families
+from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 
 

@@ -10,7 +10,12 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from bginv_jax import command_line, evaluate, methods, report, scoring, train
+from bginv_jax import command_line
+from bginv_jax.evaluation import results as evaluate
+from bginv_jax.evaluation import scoring
+from bginv_jax.evaluation import table1 as report
+from bginv_jax.methods import registry
+from bginv_jax.training import loop as train
 
 HERE = Path(__file__).parent
 
@@ -28,7 +33,7 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
       ValueError: if there is no such recipe.
     """
     configs = {}
-    for method in methods.METHODS:
+    for method in registry.METHODS:
         path = HERE / f"{recipe}_{method}.py"
         if not path.is_file():
             known = sorted(path.stem.removesuffix("_vanilla") for path in HERE.glob("*_vanilla.py"))
@@ -46,7 +51,7 @@ def main() -> None:
     output = Path(values.output or f"runs/{values.recipe}").expanduser()
     for method, config in make_configs(values.recipe, values.seeds, values.dir, values.share).items():
         train.train(config, output / method)
-    runs = scoring.load(output / method for method in methods.METHODS)
+    runs = scoring.load(output / method for method in registry.METHODS)
     records = evaluate.write(runs, output, html=output / "table1.html")
     if values.recipe == "poster":
         print(report.reproduced(records))

@@ -4,6 +4,8 @@ import os
 import struct
 from pathlib import Path
 
+from bginv_jax.data import sources
+
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 import jax
@@ -11,7 +13,6 @@ import numpy as np
 import pytest
 
 from bginv_jax import config as configs
-from bginv_jax import data
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,4 +81,4 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def mnist_5k():
-    return data.load(configs.default_config().data)
+    return sources.load(configs.default_config().data)

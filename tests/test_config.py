@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
-from bginv_jax import families
+from bginv_jax.backgrounds import families
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 EXPERIMENTS = sorted(FOLDER.glob("*.py"))
@@ -89,31 +89,42 @@ def test_the_defaults_are_valid_and_described():
         assert field.meaning in description
 
 
-@pytest.mark.parametrize(("name", "value", "message"), [
-    ("method", "proposals", r"config.method is 'proposals'; allowed: one of vanilla, attention, proposal"),
-    ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
-    ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
-    ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
-    ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
-    ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
-    ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
-    ("schedule", ("f:1", "g:2"), r"config.schedule is \('f:1', 'g:2'\); allowed: a tuple of strings"),
-    ("schedule", ("f:1", "f_l:2"), r"config.schedule .* method proposal trains f, f_m, f_b"),
-    ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
-    ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
-    ("data.train_split", "", r"config.data.train_split is ''; allowed"),
-    ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
-    ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, vgg, lenet"),
-    ("background.ink_share", 1.5, r"config.background.ink_share is 1.5; allowed: a number from 0 to 1"),
-    ("background.ink_contrast", 0.6, r"config.background.ink_contrast is 0.6; allowed: a number from 0 to 0.5"),
-    ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),
-    ("mask.kind", "nonzero", r"config.schedule .* no f_m where config.mask.kind is nonzero"),
-    ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, noise, black"),
-    ("background.pictured_share", 0.5, r"config.background.pictured_share is 0.5; allowed: above 0 with"),
-    ("background.photographs", "somewhere", r"config.background.pictured_share is 0.0; allowed: above 0 with"),
-    ("background.families", ("circles",), r"config.background.families is \('circles',\); allowed: a tuple of names"),
-    ("background.plain_share", 1.0, r"config.background.plain_share is 1.0; allowed: leaves some of the batch to f_b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("method", "proposals", r"config.method is 'proposals'; allowed: one of vanilla, attention, proposal"),
+        ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
+        ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
+        ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
+        ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
+        ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
+        ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
+        ("schedule", ("f:1", "g:2"), r"config.schedule is \('f:1', 'g:2'\); allowed: a tuple of strings"),
+        ("schedule", ("f:1", "f_l:2"), r"config.schedule .* method proposal trains f, f_m, f_b"),
+        ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
+        ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
+        ("data.train_split", "", r"config.data.train_split is ''; allowed"),
+        ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
+        ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, vgg, lenet"),
+        ("background.ink_share", 1.5, r"config.background.ink_share is 1.5; allowed: a number from 0 to 1"),
+        ("background.ink_contrast", 0.6, r"config.background.ink_contrast is 0.6; allowed: a number from 0 to 0.5"),
+        ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),
+        ("mask.kind", "nonzero", r"config.schedule .* no f_m where config.mask.kind is nonzero"),
+        ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, noise, black"),
+        ("background.pictured_share", 0.5, r"config.background.pictured_share is 0.5; allowed: above 0 with"),
+        ("background.photographs", "somewhere", r"config.background.pictured_share is 0.0; allowed: above 0 with"),
+        (
+            "background.families",
+            ("circles",),
+            r"config.background.families is \('circles',\); allowed: a tuple of names",
+        ),
+        (
+            "background.plain_share",
+            1.0,
+            r"config.background.plain_share is 1.0; allowed: leaves some of the batch to f_b",
+        ),
+    ],
+)
 def test_a_wrong_value_is_refused(name, value, message):
     config = configs.default_config()
     config.update_from_flattened_dict({name: value})

@@ -11,7 +11,9 @@ TEXT = (ROOT / "README.md").read_text()
 MAPPING = TEXT[TEXT.index("## The poster in the code") :]
 
 
-@pytest.mark.parametrize(("module", "name"), sorted(set(re.findall(r"`([a-z_]+)\.([A-Za-z_]\w*)", MAPPING))))
+@pytest.mark.parametrize(
+    ("module", "name"), sorted(set(re.findall(r"`((?:[a-z_]\w*\.)*[a-z_]\w*)\.([A-Za-z_]\w*)", MAPPING)))
+)
 def test_every_name_of_the_code_exists(module, name):
     assert hasattr(importlib.import_module(f"bginv_jax.{module}"), name)
 

@@ -1,0 +1,86 @@
+"""Stand-ins for other domains of digits, made of MNIST's: what a classifier of one domain is tested on, never trained.
+
+They are not the real sets, MNIST-M (Ganin et al. 2016) and USPS (LeCun et al. 1989), which have to be downloaded.
+Images are (N, H, W, C) uint8.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from skimage import img_as_ubyte, transform
+
+from bginv_jax.data.dataset import resize
+
+_USPS_SIDE = 16  # pixels
+
+
+def blend(digits: np.ndarray, photographs: Sequence[np.ndarray], *, seed: int) -> np.ndarray:
+    """|photograph - digit| with a random crop of a random photograph for each digit, as MNIST-M is made.
+
+    Args:
+      digits: (N, S, S, 1) or (N, S, S, 3).
+      photographs: (H, W, 3) each, of any sizes from S, which crops are taken from as they are.
+      seed: of the crops.
+
+    Returns:
+      (N, S, S, 3).
+
+    Raises:
+      ValueError: if a photograph is smaller than a digit.
+    """
+    size = digits.shape[1]
+    for photograph in photographs:
+        if min(photograph.shape[:2]) < size:
+            height, width = photograph.shape[:2]
+            raise ValueError(f"a photograph has {height}x{width} pixels; expected at least {size}x{size}")
+    random = np.random.RandomState(seed)
+    blended = np.zeros((*digits.shape[:3], 3), np.uint8)
+    for i, digit in enumerate(digits):
+        photograph = photographs[random.randint(len(photographs))]
+        top, left = (random.randint(side - size + 1) for side in photograph.shape[:2])
+        crop = img_as_ubyte(photograph[top : top + size, left : left + size])
+        blended[i] = np.abs(crop.astype(np.int16) - digit)
+    return blended
+
+
+def fill_box(digits: np.ndarray) -> np.ndarray:
+    """Digits as USPS has them: cut out at their first and last ink, scaled to fill 16x16 pixels, aspect kept, centred.
+
+    Args:
+      digits: (N, H, W, C), 0 where no ink is. An image without ink stays black.
+
+    Returns:
+      (N, 16, 16, C).
+    """
+    boxes = np.zeros((len(digits), _USPS_SIDE, _USPS_SIDE, digits.shape[-1]), np.uint8)
+    for box, digit in zip(boxes, digits, strict=True):
+        if not digit.any():
+            continue
+        rows, columns = (np.flatnonzero(digit.any(axis=axes)) for axes in ((1, 2), (0, 2)))
+        cut = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        scale = _USPS_SIDE / max(cut.shape[:2])
+        height, width = (max(1, round(scale * side)) for side in cut.shape[:2])
+        top, left = (_USPS_SIDE - height) // 2, (_USPS_SIDE - width) // 2
+        scaled = transform.resize(cut, (height, width), anti_aliasing=True, preserve_range=True)
+        box[top : top + height, left : left + width] = np.round(scaled)
+    return boxes
+
+
+def make(digits: np.ndarray, *, size: int, photographs: Sequence[np.ndarray] = ()) -> dict[str, np.ndarray]:
+    """The domains by name: MNIST itself, and stand-ins for MNIST-M, where there are photographs, and USPS.
+
+    Each is resized to the side of the images trained on, as the protocol has it; MNIST-M is blended at that side.
+
+    Args:
+      digits: (N, H, W, 1) at their native size.
+      size: of the images, pixels.
+      photographs: as `blend` takes them.
+
+    Returns:
+      (N, size, size, 3) each.
+    """
+    domains = {"mnist": resize(digits, size), "usps": resize(fill_box(digits), size)}
+    domains = {name: images.repeat(3, axis=-1) for name, images in domains.items()}
+    if len(photographs):
+        domains["mnist_m"] = blend(domains["mnist"], photographs, seed=0)
+    return domains

@@ -1,0 +1,1 @@
+"""From trained workdirs to records, and from records to tables and figures."""

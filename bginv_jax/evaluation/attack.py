@@ -1,0 +1,192 @@
+"""How bad can a background be? python -m bginv_jax.attack --workdir=DIR [--workdir=DIR2 ...]
+
+Searches the worst backgrounds of a workdir's first seed, behind the first test images: by projected gradient within
+growing budgets, among random backgrounds of the families that are kept for reports, and by evolution. Writes
+attack.jsonl (a record for each row and search, and how far it had come), attack.md, attack.png (the curves) and
+worst.png (what was found against the first row). `curves` does the same to any predictor, images and masks.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax.tree_util import Partial
+from matplotlib.figure import Figure
+
+from bginv_jax.backgrounds import families
+from bginv_jax.evaluation import attack_charts as attack_report
+from bginv_jax.evaluation import scoring, search
+from bginv_jax.evaluation import table1 as report
+from bginv_jax.images.masks import dilate
+from bginv_jax.images.pixels import as_float, pad_to
+from bginv_jax.methods.tasks import CLASSIFICATION, Task
+
+_LOG = logging.getLogger("bginv_jax.attack")  # run with -m, __name__ is __main__
+
+BUDGETS = tuple(i / 10 for i in range(11))
+_PICTURES = 8
+
+
+class Options(NamedTuple):
+    """How long is searched; without any `restarts`, `random` or `generations` that search is left out.
+
+    steps: of each ascent of the projected gradient.
+    restarts: ascents for each budget.
+    random: how many random backgrounds each image is set on.
+    generations: of the evolution.
+    seed: of everything that is drawn.
+    """
+
+    steps: int = 20
+    restarts: int = 3
+    random: int = 200
+    generations: int = 40
+    seed: int = 0
+
+
+DEFAULTS = Options()
+
+
+def random_backgrounds(count: int, *, size: int, channels: int = 1, seed: int) -> np.ndarray:
+    """Backgrounds of all families in families.REPORT, shuffled: (count, size, size, C) float32."""
+    share = -(-count // len(families.REPORT))
+    drawn = families.draw(families.REPORT, share, size=size, channels=channels, seed=seed)
+    return drawn[np.random.RandomState(seed).permutation(len(drawn))[:count]]
+
+
+def curves(
+    predict: search.Predict,
+    x: np.ndarray,
+    masks: np.ndarray,
+    targets: np.ndarray,
+    options: Options = DEFAULTS,
+    *,
+    budgets: Sequence[float] = BUDGETS,
+    task: Task = CLASSIFICATION,
+    chunk: int = search.CHUNK,
+) -> tuple[list[dict], dict[str, search.Found]]:
+    """Searches the worst background of each image by each of the searches.
+
+    Args:
+      predict: images (n, S, S, C), float32 in [0, 1], to outputs. The white-box search, projected gradient, needs one
+        that JAX can trace; for any other function of NumPy arrays leave it out with restarts=0.
+      x: images (N, S, S, C), uint8 or float in [0, 1].
+      masks: (N, S, S, 1), 1 where the image stays as it is, 0 where the background may be anything.
+      targets: (N, ...), as the task's loss takes them.
+      options: how long is searched.
+      budgets: of the white-box search: how far a pixel may move from where it is in the image, increasing.
+      task: loss and score; a score above 0.5 is right.
+      chunk: images at a time; `predict` always gets so many or, where there are fewer, all of them.
+
+    Returns:
+      Records as attack_report takes them, without "row", and what each search found, by its name.
+
+    Raises:
+      ValueError: for arrays that do not fit together, an option out of range, or a predictor that JAX cannot trace.
+    """
+    for name, least in zip(Options._fields, (1, 0, 0, 0, 0), strict=True):
+        if getattr(options, name) < least:
+            raise ValueError(f"{name} is {getattr(options, name)}; expected at least {least}")
+    arguments, shared = (predict, x, masks, targets), {"task": task, "chunk": chunk}
+    clean = search.clean(*arguments, **shared)
+    found: dict[str, search.Found] = {}
+    records = [{"search": "none", **_counted(clean.right[0])}]
+
+    def take(name: str, field: str, values: Iterable[float], one: search.Found) -> None:
+        found[name] = one
+        records.extend(
+            {"search": name, field: value, **_counted(right)} for value, right in zip(values, one.right, strict=True)
+        )
+        _LOG.info("%s: accuracy %.1f%%", name, 100 * one.right[-1].mean())
+
+    if options.restarts:
+        own = {"budgets": budgets, "steps": options.steps, "restarts": options.restarts, "seed": options.seed}
+        take("gradient", "budget", budgets, search.projected_gradient(*arguments, **own, **shared))
+    if options.random:
+        size, channels = clean.images.shape[2:]
+        drawn = random_backgrounds(options.random, size=size, channels=channels, seed=options.seed)
+        take("random", "tried", range(1, len(drawn) + 1), search.worst_of(*arguments, drawn, **shared))
+    if options.generations:
+        own = {"generations": options.generations, "seed": options.seed}
+        take("evolution", "generation", range(1, options.generations + 1), search.evolve(*arguments, **own, **shared))
+    if not found:
+        raise ValueError("restarts, random and generations are all 0; expected at least one search")
+    records.append({"search": "any", **_counted(np.all([one.right[-1] for one in found.values()], axis=0))})
+    return records, found
+
+
+def _counted(right: np.ndarray) -> dict:
+    correct, count = int(right.sum()), len(right)
+    return {"correct": correct, "count": count, "accuracy": 100 * correct / count}
+
+
+def _names(runs: Sequence[scoring.Run]) -> list[str]:
+    """A name for each row: its method, and whatever else tells it from the others."""
+    methods = [report.TITLES[run.seeds[0].config.method] for run in runs]
+    several = len({run.dataset.name for run in runs}) > 1
+    names = [f"{name}, {run.dataset.name}" if several else name for name, run in zip(methods, runs, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{name}, {run.workdir}" for name, run in zip(names, runs, strict=True)]
+    if len(set(names)) < len(names):
+        raise ValueError("a --workdir is given twice; expected each once")
+    return names
+
+
+def _attack(run: scoring.Run, count: int, halo: int, options: Options) -> tuple[list[dict], Figure]:
+    """Records of the run's first seed, and the picture of the worst backgrounds."""
+    trained, names = run.seeds[0], run.dataset.class_names
+    x = np.asarray(as_float(pad_to(run.dataset.test.images[:count], run.dataset.size)))
+    targets = run.dataset.test.targets[:count]
+    objects = run.dataset.test.objects(run.dataset.size)[:count].astype(np.float32)
+    masks = np.asarray(dilate(objects, np.full(len(x), halo), largest=halo))
+    predict = Partial(jax.jit(trained.method.predict), trained.params)
+    records, found = curves(predict, x, masks, targets, options)  # not trained.method.task: its loss may be smoothed
+    own = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
+    shown = slice(min(_PICTURES, len(x)))
+    worst = {name: one.images[shown] for name, one in found.items()}
+    predictions = {
+        name: [names[i] for i in np.asarray(predict(pictures)).argmax(axis=-1)]
+        for name, pictures in {"none": x[shown], **worst}.items()
+    }
+    figure = attack_report.worst_figure(x[shown], worst, [names[i] for i in targets[shown]], predictions)
+    return [{**own, **record} for record in records], figure
+
+
+def write(runs: Sequence[scoring.Run], output: Path, *, count: int, halo: int, options: Options) -> list[dict]:
+    """Attacks the first seed of each run, writes everything to the folder `output`, prints the table; the records.
+
+    Args:
+      runs: of `scoring.load`.
+      output: made where it is missing.
+      count: of the data set's test images, from the first.
+      halo: pixels around the object that stay as they are.
+      options: how long is searched.
+
+    Raises:
+      ValueError: for a number out of range, or a run that stands twice.
+    """
+    for name, value, least in (("count", count, 1), ("halo", halo, 0)):
+        if value < least:
+            raise ValueError(f"{name} is {value}; expected at least {least}")
+    names, records = _names(runs), []
+    for i, (name, run) in enumerate(zip(names, runs, strict=True)):
+        _LOG.info("%s", name)
+        own, figure = _attack(run, count, halo, options)
+        records += [{"row": name, **record} for record in own]
+        output.mkdir(parents=True, exist_ok=True)
+        if i == 0:
+            figure.savefig(output / "worst.png")
+    (output / "attack.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    cells = attack_report.table(records)
+    lines = [f"the first {records[0]['count']} test images, {halo} pixels around the object left as they are"]
+    lines.append(", ".join(f"{name} {value}" for name, value in options._asdict().items()))
+    lines += [report.run_line(run.workdir, run.seeds[:1]) for run in runs]
+    (output / "attack.md").write_text(report.as_markdown(cells) + "\n" + "".join(f"- {line}\n" for line in lines))
+    attack_report.picture(records, output / "attack.png")
+    print("\n".join([report.as_text(cells), *lines]))
+    print(f"written to {output}: attack.jsonl, attack.md, attack.png, worst.png")
+    return records

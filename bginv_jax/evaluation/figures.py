@@ -1,0 +1,210 @@
+"""The poster's figures, from trained workdirs: python -m bginv_jax.figures --workdir=DIR [--workdir=DIR2 ...]
+
+figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, figure4.png and figure4.gif of a
+proposal's; all of the first seed, on the data set's first test image of each class.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bginv_jax.backgrounds import patterns as backgrounds
+from bginv_jax.data.dataset import Dataset
+from bginv_jax.evaluation import predictors, scoring
+from bginv_jax.evaluation.table1 import COLOURS
+from bginv_jax.images import attention
+from bginv_jax.images.compose import compose
+from bginv_jax.images.pixels import as_float, pad_to
+from bginv_jax.methods import schedule
+from bginv_jax.training import progress
+
+_ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
+_COLUMNS = 7
+_DPI = 150
+
+
+def grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(cell * columns + 0.8, cell * rows + 0.5), dpi=_DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for one in axes.flat:
+        one.set(xticks=[], yticks=[])
+    return figure, axes
+
+
+def show(axes, image: np.ndarray, cmap: str = "gray") -> None:
+    """An image (S, S, C) or (S, S): uint8, or float in [0, 1]."""
+    image = image if image.dtype != np.uint8 else image / 255
+    if image.ndim == 3 and image.shape[-1] == 1:
+        image = image[..., 0]
+    axes.imshow(np.clip(image, 0, 1), cmap=cmap, vmin=0, vmax=1, interpolation="nearest")
+
+
+def examples(dataset: Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Test images, the first of each class by turns: uint8 (count, S, S, C), padded; and their labels."""
+    places = [np.flatnonzero(dataset.test.targets == label) for label in range(len(dataset.class_names))]
+    rounds = (place[i] for i in range(len(dataset.test.targets)) for place in places if i < len(place))
+    chosen = [place for _, place in zip(range(count), rounds, strict=False)]
+    return pad_to(dataset.test.images[chosen], dataset.size), dataset.test.targets[chosen]
+
+
+def accuracy_figure(x: np.ndarray, accuracies: dict[str, float]) -> Figure:
+    """Figure 1: one image on each background, and below it the accuracy there, percent.
+
+    Args:
+      x: (1, S, S, C).
+      accuracies: by name of the background.
+    """
+    figure, axes = grid(1, len(accuracies))
+    for one, (name, accuracy) in zip(axes[0], accuracies.items(), strict=True):
+        show(one, backgrounds.compose_test(x, name)[0])
+        one.set_title(name.capitalize(), fontsize=10)
+        one.set_xlabel(f"{accuracy:.1f}", fontsize=11, fontweight="bold")
+    axes[0, 0].set_ylabel("accuracy (%)", fontsize=9)
+    return figure
+
+
+def attention_figure(x: np.ndarray, heat: np.ndarray, boxes: np.ndarray) -> Figure:
+    """Figure 2: images with the box of their attention, the heat map that it comes from, and the crop.
+
+    Args:
+      x: (N, S, S, C) in [0, 1].
+      heat: (N, H, W) in [0, 1].
+      boxes: (N, 4), as `attention` has them.
+    """
+    figure, axes = grid(3, len(x))
+    crops = np.asarray(attention.crop(x, boxes))
+    for i, (top, left, bottom, right) in enumerate(boxes):
+        show(axes[0, i], x[i])
+        shape = {"width": right - left - 0.5, "height": bottom - top - 0.5}
+        axes[0, i].add_patch(Rectangle((left - 0.25, top - 0.25), **shape, fill=False, color=_ORANGE, linewidth=2))
+        show(axes[1, i], heat[i], cmap="cividis")
+        show(axes[2, i], crops[i])
+    for one, name in zip(axes[:, 0], ("image and box", "heat map", "crop"), strict=True):
+        one.set_ylabel(name, fontsize=10)
+    return figure
+
+
+def networks_figure(
+    x: np.ndarray,
+    m: np.ndarray,
+    b: np.ndarray,
+    shares: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+) -> Figure:
+    """Figure 3: each image on its way through the three networks, one a row.
+
+    Args:
+      x, b: (N, S, S, C) in [0, 1].
+      m: (N, S, S, 1).
+      shares: (N, classes), what f makes of m x + b (1 - m), from 0 to 1.
+      labels: (N,).
+      names: of the classes.
+    """
+    columns = ("$x$", "$f_m(x)$", "$f_b(z)$", r"$m\,x + b\,(1-m)$", "prediction of $f$")
+    figure, axes = grid(len(x), len(columns))
+    composed = np.asarray(compose(x, m, b))
+    for i, row in enumerate(axes):
+        for one, image in zip(row, (x[i], m[i], b[i], composed[i]), strict=False):
+            show(one, image)
+        colours = [_BLUE if label == labels[i] else _GREY for label in range(len(names))]
+        row[-1].bar(range(len(names)), shares[i], color=colours)
+        row[-1].set(ylim=(0, 1.05), box_aspect=1)
+        rotation = 90 if max(map(len, names)) > 2 else 0
+        row[-1].set_xticks(range(len(names)), names, fontsize=6, rotation=rotation)
+    for one, name in zip(axes[0], columns, strict=True):
+        one.set_title(name, fontsize=10)
+    return figure
+
+
+def _epochs(steps: Sequence[int], trained: predictors.Trained) -> list[float]:
+    """How many epochs f_b had trained at each of `steps`."""
+    phases = schedule.make_phases(trained.config.schedule, trained.config.steps)
+    spans = [(phase.start, phase.stop) for phase in phases if "f_b" in phase.networks]
+    images_seen = [sum(max(0, min(step, b) - a) for a, b in spans) * trained.config.batch_size for step in steps]
+    return [count / trained.dataset["train_count"] for count in images_seen]
+
+
+def epochs_strip(strips: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
+    """Figure 4: what f_b makes of the same noise along the epochs, one noise a row.
+
+    Args:
+      strips: (N, S, S) or (N, S, S, 3) uint8 at each of `epochs`.
+      epochs: of f_b's training.
+    """
+    chosen = np.unique(np.linspace(0, len(strips) - 1, min(_COLUMNS, len(strips))).round().astype(int))
+    figure, axes = grid(min(4, len(strips[0])), len(chosen))
+    for column, i in zip(axes.T, chosen, strict=True):
+        column[0].set_title(f"epoch {epochs[i]:.1f}", fontsize=10)
+        for one, image in zip(column, strips[i], strict=False):
+            show(one, image)
+    for i, one in enumerate(axes[:, 0]):
+        one.set_ylabel(f"$z_{i + 1}$", fontsize=10)
+    return figure
+
+
+def write_animation(strips: Sequence[np.ndarray], epochs: Sequence[float], path: Path) -> None:
+    """Figure 4 as a GIF of two pictures a second, all noises at once; arguments as `epochs_strip`."""
+    figure, axes = grid(2, len(strips[0]) // 2)
+
+    def draw(i):
+        figure.suptitle(f"epoch {epochs[i]:.1f}", fontsize=10)
+        for one, image in zip(axes.flat, strips[i], strict=True):
+            one.clear()
+            one.set(xticks=[], yticks=[])
+            show(one, image)
+
+    FuncAnimation(figure, draw, frames=len(strips), init_func=lambda: None).save(path, PillowWriter(fps=2))
+
+
+def _attention_on_backgrounds(trained: predictors.Trained, dataset: Dataset) -> Figure:
+    x, _ = examples(dataset, _COLUMNS)
+    pairs = zip(x, backgrounds.BACKGROUNDS, strict=True)
+    x = np.concatenate([backgrounds.compose_test(image[None], name) for image, name in pairs])
+    return attention_figure(x, *map(np.asarray, jax.jit(trained.method.attend)(trained.params, x)))
+
+
+def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
+    method, params = trained.method, trained.params
+    x, labels = examples(dataset, 5)
+
+    def through(x, keys):
+        m, b = method.binarize(method.predict_mask(params, x)), method.paint(params, keys)
+        return m, b, jax.nn.softmax(method.predict(params, compose(x, m, b)))
+
+    x = np.asarray(as_float(x))
+    outputs = jax.jit(through)(x, jax.random.split(jax.random.key(0), len(x)))
+    return networks_figure(x, *map(np.asarray, outputs), labels, dataset.class_names)
+
+
+def write(run: scoring.Run, records: Sequence[dict], output: Path) -> list[str]:
+    """Writes the figures that a workdir has to the folder `output` and returns their names.
+
+    Args:
+      run: of `scoring.load`.
+      records: of `scoring.score`, its own among them.
+      output: an existing folder.
+    """
+    trained = run.seeds[0]
+    method, seed = trained.config.method, trained.config.seed
+    if method == "vanilla":
+        own = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
+        x = examples(run.dataset, 5)[0][-1:]
+        drawn = {"figure1.png": accuracy_figure(x, {record["background"]: record["accuracy"] for record in own})}
+    elif trained.method.attend:
+        drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}
+    else:
+        drawn = {"figure3.png": _three_networks(trained, run.dataset)} if trained.method.paint else {}
+    taken = progress.read_backgrounds(run.workdir)
+    if taken:
+        strips, epochs = list(taken.values()), _epochs(list(taken), trained)
+        drawn["figure4.png"] = epochs_strip(strips, epochs)
+        write_animation(strips, epochs, output / "figure4.gif")
+    for name, figure in drawn.items():
+        figure.savefig(output / name)
+    return [*drawn, "figure4.gif"] if taken else list(drawn)

@@ -1,0 +1,125 @@
+"""Results as one HTML file that needs nothing else: table, figures, configs, versions, commits and commands."""
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from bginv_jax import config as configs
+from bginv_jax.evaluation import scoring
+from bginv_jax.evaluation import table1 as report
+from bginv_jax.training import provenance
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 2rem auto;
+       padding: 0 1rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; margin: 1rem 0; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+tr.poster { color: #666; }
+img { max-width: 100%; height: auto; display: block; margin: .5rem 0 1.5rem; }
+pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
+"""
+
+_CAPTIONS = {
+    "rates.png": "Accuracy as the Random background fills",
+    "figure1.png": "Figure 1: the vanilla network's accuracy (%) on each background",
+    "figure2.png": "Figure 2: where the attention baseline looks, and what it crops",
+    "figure3.png": "Figure 3: images on their way through the three networks",
+    "figure4.png": "Figure 4: what the background generator makes of the same noise along the epochs",
+    "figure4.gif": "Figure 4, moving",
+}
+
+
+def _element(tag: str, text: object) -> str:
+    return f"<{tag}>{html.escape(str(text))}</{tag}>"
+
+
+def _table(records: Sequence[dict]) -> str:
+    head, *lines = report.table(records)
+    rows = ["<tr>" + "".join(_element("th", cell) for cell in head) + "</tr>"]
+    for i, line in enumerate(lines):
+        kind = ' class="poster"' if i % 2 else ""
+        rows.append(f"<tr{kind}>" + "".join(_element("td", cell) for cell in line) + "</tr>")
+    return "<table>" + "\n".join(rows) + "</table>"
+
+
+def _picture(path: Path) -> str:
+    caption = html.escape(_CAPTIONS[path.name])
+    content = base64.b64encode(path.read_bytes()).decode()
+    kind = path.suffix[1:]
+    return f'<h2>{caption}</h2>\n<img alt="{caption}" src="data:image/{kind};base64,{content}">'
+
+
+def _facts(names: dict[str, object]) -> str:
+    return "<pre>" + "\n".join(html.escape(f"{name}: {value}") for name, value in names.items()) + "</pre>"
+
+
+def _origin(origin: dict) -> dict[str, object]:
+    """`provenance.describe` in lines; runs of earlier versions have none."""
+    versions = ", ".join(f"{name} {version}" for name, version in origin.get("versions", {}).items())
+    unknown = "not recorded"
+    return {
+        "command": origin.get("command", unknown),
+        "commit": origin.get("commit") or unknown,
+        "versions": versions or unknown,
+        "devices": origin.get("devices", unknown),
+    }
+
+
+def _run(run: scoring.Run) -> str:
+    first = run.seeds[0]
+    defaults = configs.flatten(configs.default_config())
+    seeds = tuple(one.config.seed for one in run.seeds)
+    changed = {
+        name: value
+        for name, value in configs.flatten(first.config).items()
+        if value != defaults[name] and name not in ("seed", "seeds")
+    }
+    facts = _origin(first.origin) | {
+        "seeds": ", ".join(map(str, seeds)),
+        "steps": f"{first.steps} of {first.config.steps}",
+        "data": f"{first.dataset['name']}, SHA-256 {first.dataset['sha256']}",
+    }
+    return "\n".join(
+        [
+            _element("h3", report.run_line(run.workdir, run.seeds)),
+            _facts(facts),
+            _element("p", "Config, where it is not the default:" if changed else "Config: the defaults."),
+            *([_facts(changed)] if changed else []),
+            "<details>"
+            + _element("summary", "The whole config")
+            + _facts(configs.flatten(first.config))
+            + "</details>",
+        ]
+    )
+
+
+def render(runs: Sequence[scoring.Run], records: Sequence[dict], pictures: Sequence[Path]) -> str:
+    """The page as text.
+
+    Args:
+      runs: that were scored.
+      records: of all of them.
+      pictures: PNG and GIF files, shown in this order; other files are passed over.
+    """
+    shown = [_picture(path) for path in pictures if path.name in _CAPTIONS]
+    parts = [
+        _element("h1", "Background invariance by adversarial learning"),
+        _element(
+            "p",
+            "Test accuracy (%) on the backgrounds of the poster (Cruz et al., ICPR 2020), mean ± standard "
+            "deviation where there are several seeds.",
+        ),
+        _table(records),
+        *shown,
+        _element("h2", "How it was trained"),
+        *map(_run, runs),
+        _element("h2", "How it was scored"),
+        _facts(_origin(provenance.describe())),
+    ]
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Background invariance: Table 1</title><style>{_STYLE}</style>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"

@@ -1,0 +1,67 @@
+"""Objects before backgrounds: the poster's m x + b (1 - m), and what training varies of it at random.
+
+Images and backgrounds are (N, S, S, C) float32 in [0, 1], masks (N, S, S, 1), keys (N,). An image's draws follow from
+its key alone.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bginv_jax.images import masks
+from bginv_jax.images.augment import rearrange
+
+
+def compose(x: jax.Array, m: jax.Array, b: jax.Array) -> jax.Array:
+    """m * x + b * (1 - m), the poster's equation: the object of x on the background b."""
+    return m * x + b * (1 - m)
+
+
+def compose_ink(x: jax.Array, m: jax.Array, b: jax.Array, texture: jax.Array, *, contrast: float) -> jax.Array:
+    """The object of x, bright on black, drawn on b with a texture as its ink: a * t + b * (1 - a).
+
+    a is the mask times the grey value of x, so b shows wherever x is black. t is the texture, its values squeezed in
+    order into what lies at least `contrast` from b, [0, b - contrast] and [b + contrast, 1]: ink of any colour and
+    pattern, lighter than what is dark in b and darker than what is light, which vanishes nowhere. Black on white is
+    one of them. In |b - x| (MNIST-M, Ganin et al. 2016) the ink is always 1 - b.
+
+    Args:
+      x: images (N, H, W, C) in [0, 1].
+      m: masks (N, H, W, 1).
+      b: backgrounds (N, H, W, C).
+      texture: what the ink looks like, (N, H, W, C) in [0, 1].
+      contrast: the least |t - b| of every pixel and channel, 0 to 0.5.
+    """
+    below, above = nn.relu(b - contrast), nn.relu(1 - b - contrast)
+    squeezed = texture * (below + above)
+    ink = jnp.where((squeezed < below) | (above == 0), squeezed, squeezed - below + b + contrast)
+    return compose(ink, m * x.mean(axis=-1, keepdims=True), b)
+
+
+def vary_masks(keys: jax.Array, m: jax.Array, *, halo: int, erosion: int) -> jax.Array:
+    """Each mask dilated by 0 to `halo` pixels, or eroded by 1 to `erosion` of them, all equally likely."""
+    radius = jax.vmap(lambda key: jax.random.randint(key, (), -erosion, halo + 1))(keys)
+    return masks.erode(masks.dilate(m, radius, largest=halo), -radius, largest=erosion)
+
+
+def ink(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, share: float, contrast: float) -> jax.Array:
+    """compose(x, m, b), but a `share` of the objects in the ink of another background, as `compose_ink`."""
+    inked = compose_ink(x, m, b, jnp.roll(b, 1, axis=0), contrast=contrast)
+    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys)
+    return jnp.where(chosen[:, None, None, None], inked, compose(x, m, b))
+
+
+def make(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, mask, background) -> jax.Array:
+    """Objects on backgrounds; `mask` and `background` are the config's groups of these names."""
+    mask_keys, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+    m = vary_masks(mask_keys, m, halo=mask.halo, erosion=mask.erosion)
+    b = rearrange(move_keys, b) if background.move else b
+    if not background.ink_share:
+        return compose(x, m, b)
+    ink_keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(keys)
+    return ink(ink_keys, x, m, b, share=background.ink_share, contrast=background.ink_contrast)
+
+
+def painter_keys(keys: jax.Array) -> jax.Array:
+    """The keys of f_b's noise, which `make` leaves alone."""
+    return jax.vmap(lambda key: jax.random.split(key, 3)[1])(keys)

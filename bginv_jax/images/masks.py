@@ -1,0 +1,92 @@
+"""Masks as arrays: cut, grown, shrunk, measured.
+
+Masks are (N, H, W, 1), float32 in [0, 1] or bool, 1 on the object.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BINARIZATIONS = ("otsu", "threshold", "quantile", "none")
+
+
+def mean_area(m: jax.Array) -> jax.Array:
+    """Mean of each mask (N, H, W, 1) -> (N,)."""
+    return m.mean(axis=(1, 2, 3))
+
+
+def overlap(m: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of masks (N, H, W, 1) of bool: (N,); of two empty masks 1."""
+    both, either = (m & truth).sum(axis=(1, 2, 3)), (m | truth).sum(axis=(1, 2, 3))
+    return np.where(either, both / np.maximum(either, 1), 1.0)
+
+
+def total_variation(m: jax.Array) -> jax.Array:
+    """Sum of absolute differences of neighbours over the number of pixels: (N, H, W, 1) -> (N,)."""
+    down = jnp.abs(m[:, 1:] - m[:, :-1]).sum(axis=(1, 2, 3))
+    right = jnp.abs(m[:, :, 1:] - m[:, :, :-1]).sum(axis=(1, 2, 3))
+    return (down + right) / (m.shape[1] * m.shape[2])
+
+
+def dilate(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
+    """Grey dilation of each mask (N, H, W, 1) by a disk of its own radius.
+
+    Args:
+      m: masks.
+      radius: (N,) pixels, at most `largest`.
+      largest: the static bound of the radii, in pixels.
+    """
+    height, width = m.shape[1:3]
+    padded = jnp.pad(m, ((0, 0), (largest, largest), (largest, largest), (0, 0)))
+    reach = (radius**2)[:, None, None, None]
+    for i in range(-largest, largest + 1):
+        for j in range(-largest, largest + 1):
+            if 0 < i * i + j * j <= largest**2:
+                top, left = largest + i, largest + j
+                shifted = padded[:, top : top + height, left : left + width]
+                m = jnp.where(reach >= i * i + j * j, jnp.maximum(m, shifted), m)
+    return m
+
+
+def erode(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
+    """Grey erosion of each mask (N, H, W, 1) by a disk of its own radius; as `dilate`."""
+    return 1 - dilate(1 - m, radius, largest=largest) if largest else m
+
+
+def otsu_threshold(m: jax.Array) -> jax.Array:
+    """Otsu's threshold of each mask, 256 bins between its extremes: (N, H, W, 1) -> (N,). As scikit-image has it."""
+
+    def one(values):
+        low, high = values.min(), values.max()
+        edges = jnp.linspace(low, high, 257)
+        centres = (edges[:-1] + edges[1:]) / 2
+        ordered = jnp.sort(values)
+        below = jnp.searchsorted(ordered, edges[1:-1], side="left")  # the last bin takes its right edge
+        counts = jnp.diff(jnp.concatenate([jnp.zeros(1), below, jnp.full(1, values.size)]))
+        weight = jnp.cumsum(counts)
+        moment = jnp.cumsum(counts * centres)
+        other = weight[-1] - weight
+        gap = moment / weight - (moment[-1] - moment) / jnp.maximum(other, 1)
+        between = jnp.where(other > 0, weight * other * gap**2, -1.0)
+        return jnp.where(low == high, low, centres[jnp.argmax(between)])
+
+    return jax.vmap(one)(m.reshape(len(m), -1))
+
+
+def binarize(m: jax.Array, method: str, *, area: float) -> jax.Array:
+    """Masks in [0, 1] -> masks in {0, 1}, except for method "none".
+
+    Args:
+      m: masks (N, H, W, 1).
+      method: "otsu", "threshold" (at 0.5), "quantile" (the brightest `area` share of each mask) or "none".
+      area: the share that "quantile" keeps.
+    """
+    if method == "none":
+        return m
+    if method == "threshold":
+        cut = jnp.full(len(m), 0.5)
+    elif method == "quantile":
+        cut = jnp.quantile(m.reshape(len(m), -1), 1 - area, axis=1)
+    else:
+        cut = otsu_threshold(m)
+    return (m > cut[:, None, None, None]).astype(m.dtype)

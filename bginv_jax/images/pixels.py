@@ -1,0 +1,43 @@
+"""Images as arrays: their type, their frame, and what is the same in all of them.
+
+Images are NHWC, uint8 or float32 in [0, 1].
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def as_float(images: jax.Array) -> jax.Array:
+    """uint8 images in 0..255 -> float32 in [0, 1]; float images pass unchanged."""
+    return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
+
+
+def pad_to(images: np.ndarray, size: int) -> np.ndarray:
+    """(N, H, W, C) -> (N, size, size, C), centred on zeros.
+
+    Raises:
+      ValueError: if an image is larger than `size`.
+    """
+    height, width = images.shape[1:3]
+    if max(height, width) > size:
+        raise ValueError(f"images of {height}x{width} pixels do not fit into {size}x{size}")
+    top, left = (size - height) // 2, (size - width) // 2
+    margins = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
+    return np.pad(images, margins)
+
+
+def backdrop(images: np.ndarray) -> np.ndarray:
+    """Each pixel's most frequent value: (N, S, S, C) uint8 -> (S, S, C) uint8.
+
+    Where the camera stands still and the objects differ, that is what stands behind them; for digits on black, black.
+    """
+    counts = np.stack([np.count_nonzero(images == value, axis=0) for value in range(256)])
+    return counts.argmax(axis=0).astype(np.uint8)
+
+
+def tile(tiles: jax.Array, side: int) -> jax.Array:
+    """Joins (N * side^2, T, T, C) tiles to (N, side * T, side * T, C), `side` x `side` in reading order."""
+    size, channels = tiles.shape[1], tiles.shape[-1]
+    grid = tiles.reshape(-1, side, side, size, size, channels)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side * size, side * size, channels)

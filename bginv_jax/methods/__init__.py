@@ -1,0 +1,1 @@
+"""What is trained: tasks, methods, and which networks learn when."""

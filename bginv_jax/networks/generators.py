@@ -1,0 +1,68 @@
+"""f_m, which finds the object, and f_b, which paints backgrounds, as Flax modules.
+
+Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from bginv_jax.images.pixels import tile
+from bginv_jax.networks.contract import BackgroundSource, block_count, flax_network
+from bginv_jax.networks.layers import Conv3x3, max_pool2x2
+
+
+class MaskGenerator(nn.Module):
+    """f_m, a U-Net: images (N, S, S, C) -> masks (N, S, S, 1) in [0, 1]. S must be a `padded_size`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        filters = [32 * 2**i for i in range(block_count(x.shape[1]))]
+        skips = []
+        for count in filters:
+            skips.append(nn.relu(Conv3x3(count)(x)))
+            x = max_pool2x2(skips[-1])
+        x = nn.relu(Conv3x3(filters[-1])(x))
+        for count in reversed(filters):
+            x = nn.relu(Conv3x3(count, upsample=True)(x))
+            x = jnp.concatenate([x, skips.pop()], axis=-1)
+        return nn.sigmoid(nn.Dense(1, kernel_init=nn.initializers.glorot_uniform())(x))
+
+
+class BackgroundGenerator(nn.Module):
+    """f_b: noise (N, s, s, C) -> tiles (N, s * 2^n, s * 2^n, C) in [0, 1], where n is `upsamplings`."""
+
+    upsamplings: int
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        x = nn.leaky_relu(Conv3x3(128)(z), 0.2)
+        for i in range(self.upsamplings):
+            x = nn.leaky_relu(Conv3x3(max(128 >> (i + 1), 8), upsample=True)(x), 0.2)
+        return nn.sigmoid(nn.Dense(z.shape[-1], kernel_init=nn.initializers.glorot_uniform())(x))
+
+
+def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
+    """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
+
+    Raises:
+      ValueError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
+    """
+    size, _, channels = shape
+    if kind == "black":
+        return BackgroundSource(lambda key: {}, lambda key: jnp.zeros(shape), lambda params, z: z)
+    if kind == "noise":
+        return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
+    if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** block_count(size // tiles):
+        raise ValueError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
+    upsamplings = block_count(size // tiles)
+    seed = size // tiles // 2**upsamplings
+    network = flax_network(BackgroundGenerator(upsamplings), (seed, seed, channels))
+
+    def apply(params, z):
+        return tile(network.apply(params, z.reshape(-1, *z.shape[2:])), tiles)
+
+    def draw(key):
+        return jax.random.normal(key, (tiles**2, seed, seed, channels))
+
+    return BackgroundSource(network.init, draw, apply)

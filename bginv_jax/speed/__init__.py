@@ -1,0 +1,1 @@
+"""What a step costs, alone, beside PyTorch and as the work grows."""

@@ -1,0 +1,151 @@
+"""What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import tensorboardX
+import tqdm
+from ml_collections import ConfigDict
+from skimage import io
+
+from bginv_jax.methods import schedule
+
+_LOG = logging.getLogger(__name__)
+
+BACKGROUNDS_SHOWN = 8
+
+_FLAT = 0.05  # a mask whose largest and smallest value differ by less, on average, shows no object
+_EMPTY, _FULL = 0.005, 0.95  # share of the image
+
+
+def mask_collapse(metrics: dict[str, float], *, trained: bool = True) -> str | None:
+    """Says how the mask of f_m has collapsed, or None; needs the metrics mask_area and mask_contrast.
+
+    A collapsed mask is (almost) 0 or 1 everywhere: the sigmoid is saturated, gets no gradient and seldom recovers. Once
+    f_m is `trained` enough to be used, a mask that is the same everywhere is no better.
+    """
+    if "mask_area" not in metrics:
+        return None
+    area, contrast = metrics["mask_area"], metrics["mask_contrast"]
+    if area < _EMPTY:
+        return f"the mask is 0 almost everywhere (mean {area:.4f})"
+    if area > _FULL:
+        return f"the mask is 1 almost everywhere (mean {area:.4f})"
+    if trained and contrast < _FLAT:
+        return f"the mask is the same everywhere (mean {area:.4f}, contrast {contrast:.4f})"
+    return None
+
+
+def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = True) -> None:
+    """Logs a warning if the masks that the metrics describe have collapsed."""
+    collapse = mask_collapse(metrics, trained=trained)
+    if collapse:
+        _LOG.warning("step %d: mask collapsed: %s", step, collapse)
+
+
+def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
+    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
+    folder = workdir / "backgrounds"
+    folder.mkdir(exist_ok=True)
+    strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
+    io.imsave(folder / f"{step:08d}.png", strip.squeeze(), check_contrast=False)
+
+
+def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
+    """What `write_backgrounds` wrote, by step: uint8 (N, S, S) or (N, S, S, 3)."""
+    strips = {int(path.stem): io.imread(path) for path in sorted((workdir / "backgrounds").glob("*.png"))}
+    return {step: np.stack(np.split(strip, BACKGROUNDS_SHOWN, axis=1)) for step, strip in strips.items()}
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drops the lines of metrics.jsonl that a resumed run will write again."""
+    if path.exists():
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except ValueError:
+                break  # a killed process left half a line
+        path.write_text("".join(kept))
+
+
+class Progress:
+    """Reports a run that continues after `step`, every config.log_every steps and at the end of each phase.
+
+    A context manager. Metrics are means over the steps since the last report; of several seeds, metrics.jsonl has each
+    and everything else the mean.
+    """
+
+    def __init__(self, workdir: Path, config: ConfigDict, *, step: int):
+        self._config = config
+        self._images_per_step = config.batch_size * max(1, len(config.seeds))
+        metrics_path = workdir / "metrics.jsonl"
+        _keep_until(metrics_path, step)
+        self._lines = metrics_path.open("a")
+        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        self._bar = tqdm.tqdm(
+            initial=step, total=config.steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
+        )
+        self._phase: schedule.Phase | None = None
+        self._metrics: list[dict[str, jax.Array]] = []
+        self._counts: list[int] = []
+        self._timed_from = (step, time.perf_counter())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._lines.close()
+        self._events.close()
+        self._bar.close()
+
+    def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
+        """Takes the mean metrics of the `count` steps that were just dispatched; `step` counts the last."""
+        self._metrics.append(metrics)
+        self._counts.append(count)
+        if phase != self._phase:  # its first call compiled, which says nothing of the speed
+            jax.block_until_ready(metrics)
+            self._phase = phase
+            self._timed_from = (step, time.perf_counter())
+            self._bar.set_description(f"phase {phase.name}", refresh=False)
+        self._bar.update(count)
+        if step % self._config.log_every == 0 or step == phase.stop:
+            entries, counts = jax.device_get(self._metrics), self._counts
+            self._metrics, self._counts = [], []
+            names = sorted(entries[0], key=lambda name: (name != "loss", name))
+            means = {name: np.average([entry[name] for entry in entries], axis=0, weights=counts) for name in names}
+            self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
+            for seed in range(max(1, len(self._config.seeds))):
+                own = {name: np.atleast_1d(value)[seed] for name, value in means.items()}
+                warn_of_collapse(step, own, trained=step == phase.stop or "f_b" in phase.networks)
+
+    def _rate(self, step: int) -> float:
+        """Images per second since the last report."""
+        before, since = self._timed_from
+        now = time.perf_counter()
+        self._timed_from = (step, now)
+        return (step - before) * self._images_per_step / (now - since)
+
+    def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
+        rate = self._rate(step)
+        record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
+        self._lines.write(json.dumps(record) + "\n")
+        self._lines.flush()
+        metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
+        for name, value in (metrics | {"images_per_second": rate}).items():
+            self._events.add_scalar(name, value, step)
+        self._events.flush()
+        shown = {name: f"{value:.3f}" for name, value in metrics.items()}
+        if self._bar.disable:
+            steps = self._config.steps
+            left = f"{(steps - step) * self._images_per_step / rate:.0f} s left" if rate else ""
+            values = "  ".join(f"{name} {value}" for name, value in shown.items())
+            _LOG.info("step %d/%d  phase %s  %s  %.0f images/s  %s", step, steps, phase, values, rate, left)
+        else:
+            self._bar.set_postfix({**shown, "images/s": f"{rate:.0f}"})

@@ -1,0 +1,45 @@
+"""Where a result comes from: the command, the commit and the versions of what computed it."""
+
+import platform
+import shlex
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def command() -> str:
+    """The command line of this process, as one would type it."""
+    program, *arguments = sys.orig_argv
+    return shlex.join([Path(program).name, *arguments])
+
+
+def commit() -> str | None:
+    """The commit that this code is at, with "+" where files have changed since; None outside a repository."""
+    root = Path(__file__).parents[2]
+    try:
+        lines = [
+            subprocess.run(("git", "-C", root, *words), capture_output=True, text=True, check=True).stdout.strip()
+            for words in (
+                ("ls-files", "--error-unmatch", Path(__file__)),  # not a repository that this is merely installed in
+                ("rev-parse", "--short", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no"),
+            )
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return lines[1] + ("+" if lines[2] else "")
+
+
+def describe() -> dict:
+    """All of it, as JSON values, with the machine that ran it."""
+    return {
+        "command": command(),
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
+        "devices": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
+    }

@@ -1,0 +1,124 @@
+"""Augmentation: one key per image, and mask and image move together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bginv_jax.images.augment import augment, random_crops, rearrange
+
+ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "elastic": 0.02, "flip": True}
+
+
+def _keys(count, seed=0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def test_nothing_asked_changes_nothing():
+    x = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
+    images, masks = augment(_keys(3), x, x)
+    np.testing.assert_array_equal(images, x)
+    np.testing.assert_array_equal(masks, x)
+
+
+def test_mask_and_image_move_together_and_masks_keep_their_brightness():
+    x = jax.random.uniform(jax.random.key(0), (5, 16, 16, 1))
+    images, masks = augment(_keys(5), x, x, **ALL)
+    np.testing.assert_array_equal(images, masks)
+    assert not np.allclose(images, x, atol=0.1)
+    brighter, same = augment(_keys(5), x, x, **ALL, brightness=0.2)
+    np.testing.assert_array_equal(same, masks)
+    factors = np.asarray(brighter.sum(axis=(1, 2, 3)) / images.sum(axis=(1, 2, 3)))
+    assert factors.std() > 0.03
+    assert brighter.max() <= 1
+
+
+def test_brightness_says_nothing_of_zoom():
+    x = jnp.zeros((200, 20, 20, 1)).at[:, 6:14, 6:14].set(0.5)
+    images, _ = augment(_keys(200), x, zoom=0.3, brightness=0.3)
+    brightness = np.asarray(images[:, 10, 10, 0])
+    zoom = np.asarray(images.sum(axis=(1, 2, 3))) / brightness
+    assert brightness.std() > 0.05
+    assert zoom.std() > 5
+    assert abs(np.corrcoef(brightness, zoom)[0, 1]) < 0.25
+
+
+def test_an_image_depends_on_its_own_key_alone():
+    x = jax.random.uniform(jax.random.key(0), (4, 16, 16, 3))
+    keys = _keys(4)
+    together, _ = augment(keys, x, **ALL, brightness=0.2)
+    alone, _ = augment(keys[2:3], x[2:3], **ALL, brightness=0.2)
+    np.testing.assert_allclose(together[2], alone[0], atol=1e-6)
+
+
+def test_shifts_stay_within_their_share_and_use_it():
+    x = jnp.zeros((400, 21, 21, 1)).at[:, 10, 10].set(1.0)
+    moved, _ = augment(_keys(400), x, shift=0.1)
+    row, column = jnp.meshgrid(jnp.arange(21.0), jnp.arange(21.0), indexing="ij")
+    for axis in (row, column):
+        centres = (moved[..., 0] * axis).sum(axis=(1, 2)) / moved[..., 0].sum(axis=(1, 2)) - 10
+        assert 1.9 < jnp.abs(centres).max() <= 2.1 + 1e-4
+        assert abs(centres.mean()) < 0.25
+
+
+def test_flip_mirrors_about_half_of_the_images():
+    x = jnp.zeros((200, 8, 8, 1)).at[:, 3, 1].set(1.0)
+    flipped, _ = augment(_keys(200), x, flip=True)
+    assert 70 < (flipped[:, 3, 6, 0] > 0.99).sum() < 130
+    assert ((flipped[:, 3, 6, 0] > 0.99) | (flipped[:, 3, 1, 0] > 0.99)).all()
+
+
+def test_rotation_keeps_the_centre_and_is_at_most_what_was_asked():
+    x = jnp.zeros((300, 33, 33, 1)).at[:, 16, 28].set(1.0)
+    turned, _ = augment(_keys(300), x, rotation=30.0)
+    row, column = jnp.meshgrid(jnp.arange(33.0) - 16, jnp.arange(33.0) - 16, indexing="ij")
+    weight = turned[..., 0] / turned[..., 0].sum(axis=(1, 2), keepdims=True)
+    angles = jnp.rad2deg(jnp.arctan2((weight * row).sum(axis=(1, 2)), (weight * column).sum(axis=(1, 2))))
+    assert 28 < jnp.abs(angles).max() < 31.5
+
+
+def test_elastic_displacements_are_smooth_and_as_large_as_asked_at_every_size():
+    for size in (32, 64):
+        place = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij"), axis=-1)
+        x = jnp.broadcast_to(place / size, (200, size, size, 2))
+        inner = slice(size // 5, -size // 5)  # nearer to the edge, what comes from beyond it is as the edge
+        moved = np.asarray(augment(_keys(200), x, elastic=0.02)[0] - x)[:, inner, inner]
+        assert abs(moved.mean()) < 0.002
+        assert 0.013 < moved.std() < 0.02  # between knots it is less than at them
+        assert abs(np.corrcoef(moved[..., 0].ravel(), moved[..., 1].ravel())[0, 1]) < 0.1
+        steps = np.diff(moved, axis=1).std() / moved.std()  # of white noise, 1.4
+        assert steps < 2 * 5 / size  # twice the change along a straight line between knots
+
+
+def test_rearranged_images_keep_their_pixels_and_take_all_places():
+    x = jnp.zeros((600, 5, 5, 2)).at[:, 1, 2].set(jnp.array([1.0, 2.0])).at[:, 1, 3, 0].set(3.0)
+    moved = rearrange(_keys(600), x)
+    np.testing.assert_array_equal(np.sort(moved.reshape(600, -1)), np.sort(x.reshape(600, -1)))
+    counts = (moved[..., 1] == 2).sum(axis=0)
+    assert counts.min() > 8  # of 24 expected
+    row, column = np.nonzero(np.asarray(moved[..., 1] == 2).reshape(600, 5, 5).any(axis=0))
+    assert len(row) == len(column) == 25
+    beside = [
+        np.argwhere(np.asarray(image[..., 0]) == 3)[0] - np.argwhere(np.asarray(image[..., 1]) == 2)[0]
+        for image in moved
+    ]
+    assert len({tuple(step % 5) for step in beside}) == 4  # right, left, above and below
+
+
+def test_the_gradient_of_rearranging_is_the_same_moves_backwards():
+    x, gradient = jax.random.normal(jax.random.key(4), (2, 40, 6, 6, 2))
+    moved, pull = jax.vjp(lambda x: rearrange(_keys(40), x), x)
+    np.testing.assert_array_equal(pull(moved)[0], x)  # there and back
+    assert float((moved * gradient).sum()) == pytest.approx(float((x * pull(gradient)[0]).sum()), rel=1e-4)
+
+
+def test_random_crops_are_pieces_of_the_pictures_and_take_all_places():
+    pictures = jnp.arange(3 * 9 * 9 * 2, dtype=jnp.int32).reshape(3, 9, 9, 2)
+    crops = random_crops(jax.random.split(jax.random.key(0), 2000), pictures, size=4)
+    assert crops.shape == (2000, 4, 4, 2)
+    corners = np.asarray(crops[:, 0, 0, 0])
+    np.testing.assert_array_equal(crops, corners[:, None, None, None] + pictures[0, :4, :4])
+    numbers, rows, columns = np.unravel_index(corners // 2, (3, 9, 9))
+    assert set(zip(numbers, rows, columns, strict=True)) == {
+        (p, i, j) for p in range(3) for i in range(6) for j in range(6)
+    }

@@ -1,0 +1,146 @@
+"""The sizes of the poster's networks, and other image sizes and channels."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from bginv_jax.config import default_config
+from bginv_jax.methods import registry
+from bginv_jax.networks import layers
+from bginv_jax.networks.classifiers import CLASSIFIERS, Classifier, LeNet, LocalClassifier
+from bginv_jax.networks.contract import block_count, padded_size
+from bginv_jax.networks.generators import BackgroundGenerator, MaskGenerator, background_source
+
+
+def _count(module, shape):
+    variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables))
+
+
+def test_parameter_counts_are_the_authors():
+    assert _count(Classifier(10), (32, 32, 1)) == 356_234
+    assert _count(MaskGenerator(), (32, 32, 1)) == 572_321
+    assert _count(BackgroundGenerator(2), (4, 4, 1)) == 93_569
+
+
+def test_the_local_network_is_the_authors():
+    """Three convolutions to 128, 256 and 512 channels, and three dense layers on those 512 and f's 128."""
+    variables = jax.eval_shape(
+        LocalClassifier(10).init, jax.random.key(0), jnp.zeros((1, 32, 32, 1)), jnp.zeros((1, 128))
+    )
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == (
+        (9 * 1 * 128 + 128)
+        + (9 * 128 * 256 + 256)
+        + (9 * 256 * 512 + 512)
+        + (640 * 2048 + 2048)
+        + (2048 * 256 + 256)
+        + (256 * 10 + 10)
+    )
+
+
+def test_the_lenet_is_that_of_the_single_source_protocol():
+    """Two 5x5 convolutions without margins, 32 -> 28 -> 14 -> 10 -> 5, and dense layers on 5 x 5 x 128 values."""
+    assert _count(LeNet(10), (32, 32, 3)) == (
+        (25 * 3 * 64 + 64) + (25 * 64 * 128 + 128) + (3200 * 1024 + 1024) + (1024 * 1024 + 1024) + (1024 * 10 + 10)
+    )
+
+
+def test_the_lenet_is_its_plain_layers():
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
+    params = LeNet(10).init(jax.random.key(1), x)["params"]
+    maps = x
+    for i in (0, 1):
+        maps = layers.conv5x5_relu_pool_plain(maps, **params[f"Conv5x5_{i}"])
+    hidden = maps.reshape(2, -1)
+    for i in (0, 1):
+        hidden = jax.nn.relu(hidden @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"])
+    logits = hidden @ params["Dense_2"]["kernel"] + params["Dense_2"]["bias"]
+    assert jnp.allclose(LeNet(10).apply({"params": params}, x), logits, atol=1e-5)
+
+
+def test_truncated_f_ends_with_its_last_pooled_maps():
+    f = Classifier(10)
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
+    params = f.init(jax.random.key(1), x)
+    maps = f.apply(params, x, truncated=True)
+    assert maps.shape == (2, 4, 4, 128)
+    dense = [params["params"][f"Dense_{i}"] for i in (0, 1)]
+    hidden = jax.nn.relu(maps.reshape(2, -1) @ dense[0]["kernel"] + dense[0]["bias"])
+    assert jnp.allclose(hidden @ dense[1]["kernel"] + dense[1]["bias"], f.apply(params, x), atol=1e-5)
+
+
+def test_the_vgg_convolves_twice_in_every_block_but_the_first():
+    x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
+    f = CLASSIFIERS["vgg"](10)
+    params = f.init(jax.random.key(1), x)["params"]
+    convolved = [params[f"Conv3x3_{i}"]["kernel"].shape[2:] for i in range(5)]
+    assert convolved == [(1, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
+    assert [params[f"Dense_{i}"]["kernel"].shape for i in (0, 1)] == [(2048, 32), (32, 10)]
+    maps = x
+    for i, pooled in enumerate((True, False, True, False, True)):
+        kernel, bias = params[f"Conv3x3_{i}"]["kernel"], params[f"Conv3x3_{i}"]["bias"]
+        maps = jax.nn.relu(layers.conv3x3_plain(maps, kernel) + bias)
+        maps = layers.max_pool2x2_plain(maps) if pooled else maps
+    assert jnp.allclose(f.apply({"params": params}, x, truncated=True), maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 32, 64, 96])
+def test_outputs_follow_the_images(size, channels, classifier):
+    dataset = {"size": size, "shape": [size, size, channels], "class_names": list("abcde")}
+    shape = (size, size, channels)
+    x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    config = default_config()
+    config.classifier = classifier
+    method = registry.make_method(config, dataset)
+    params = jax.eval_shape(method.init, jax.random.key(0))
+    assert jax.eval_shape(method.predict, params, x).shape == (2, 5)
+    assert jax.eval_shape(method.predict_mask, params, x).shape == (2, size, size, 1)
+    source = background_source("generated", shape, 2)
+
+    def backgrounds(key):
+        noise = jax.vmap(source.draw)(jax.random.split(key, 2))
+        return source.apply(source.init(key), noise)
+
+    assert jax.eval_shape(backgrounds, jax.random.key(0)).shape == (2, *shape)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [
+        (28, 28, 32),
+        (32, 32, 32),
+        (12, 10, 16),
+        (64, 64, 64),
+        (96, 96, 96),
+        (100, 80, 112),
+        (8, 8, 16),
+        (129, 3, 160),
+    ],
+)
+def test_padded_size_can_be_halved(height, width, size):
+    assert padded_size(height, width) == size
+    assert size % 2 ** block_count(size) == 0
+
+
+def test_outputs_lie_in_the_unit_interval():
+    x = 50 * jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
+    for module, inputs in ((MaskGenerator(), x), (BackgroundGenerator(1), x[:, :4, :4])):
+        outputs = module.apply(module.init(jax.random.key(1), inputs), inputs)
+        assert 0 <= outputs.min() <= outputs.max() <= 1
+
+
+def test_background_kinds():
+    key = jax.random.key(0)
+    black = background_source("black", (32, 32, 3), 2)
+    assert (black.apply(black.init(key), black.draw(key)) == 0).all()
+    noise = background_source("noise", (32, 32, 3), 2)
+    assert noise.init(key) == {}
+    assert noise.apply({}, noise.draw(key)).mean() == pytest.approx(0.5, abs=0.02)
+    generated = background_source("generated", (32, 32, 1), 2)
+    assert generated.draw(key).shape == (4, 4, 4, 1)
+    tiles = generated.apply(generated.init(key), generated.draw(key)[None])[0].reshape(2, 16, 2, 16)
+    assert jnp.abs(tiles[0, :, 0] - tiles[1, :, 1]).max() > 1e-3  # drawn independently
+    with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):
+        background_source("generated", (32, 32, 1), 3)

@@ -1,0 +1,77 @@
+"""What a run writes of itself, and when a mask counts as collapsed."""
+
+import json
+
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+
+from bginv_jax.methods.schedule import Phase
+from bginv_jax.training.progress import Progress, mask_collapse
+
+
+@pytest.mark.parametrize(
+    ("area", "contrast", "words"),
+    [
+        (0.001, 0.01, "0 almost everywhere"),
+        (0.0001, 0.4, "0 almost everywhere"),
+        (0.99, 0.02, "1 almost everywhere"),
+        (0.5, 0.01, "the same everywhere"),
+    ],
+)
+def test_a_collapsed_mask_is_noticed(area, contrast, words):
+    assert words in mask_collapse({"mask_area": area, "mask_contrast": contrast})
+
+
+def test_a_mask_that_has_just_begun_to_learn_is_no_collapse():
+    metrics = {"mask_area": 0.5, "mask_contrast": 0.01}
+    assert mask_collapse(metrics, trained=False) is None
+    assert "the same everywhere" in mask_collapse(metrics)
+
+
+@pytest.mark.parametrize("metrics", [{"mask_area": 0.15, "mask_contrast": 0.98}, {"loss": 1.0}])
+def test_a_sound_mask_or_none_is_no_collapse(metrics):
+    assert mask_collapse(metrics) is None
+
+
+def _lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+PHASE = Phase(("f",), 0, 8)
+MASK_PHASE = Phase(("f_m",), 8, 10)
+
+
+def _config(log_every=5):
+    return ConfigDict({"steps": 10, "batch_size": 4, "log_every": log_every, "seeds": ()})
+
+
+def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog):
+    caplog.set_level("INFO", "bginv_jax")
+    with Progress(tmp_path, _config(), step=0) as progress:
+        for step in range(1, 9):
+            progress.record(step, PHASE, {"loss": jnp.float32(step), "accuracy": jnp.float32(0.25)}, 1)
+        for step in (9, 10):
+            progress.record(step, MASK_PHASE, {"mask_area": jnp.float32(0), "mask_contrast": jnp.float32(0)}, 1)
+    first, second, third = _lines(tmp_path)
+    assert (first["step"], first["phase"], first["loss"], first["accuracy"]) == (5, "f", 3.0, 0.25)
+    assert first["images_per_second"] > 0
+    assert (second["step"], second["loss"]) == (8, 7.0)  # the end of the phase
+    assert (third["step"], third["phase"], third["mask_area"]) == (10, "f_m", 0)
+    assert "step 5/10  phase f  loss 3.000  accuracy 0.250" in caplog.text
+    assert "step 10: mask collapsed: the mask is 0 almost everywhere (mean 0.0000)" in caplog.text
+    events = list((tmp_path / "tensorboard").iterdir())
+    assert len(events) == 1
+    assert b"mask_area" in events[0].read_bytes()
+
+
+def test_a_resumed_run_leaves_each_step_once(tmp_path):
+    with Progress(tmp_path, _config(2), step=0) as progress:
+        for step in range(1, 7):
+            progress.record(step, PHASE, {"loss": jnp.float32(1)}, 1)
+    with (tmp_path / "metrics.jsonl").open("a") as lines:
+        lines.write('{"step": 8, "pha')  # the process was killed while it wrote
+    with Progress(tmp_path, _config(2), step=4) as progress:
+        for step in (5, 6):
+            progress.record(step, PHASE, {"loss": jnp.float32(2)}, 1)
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]
