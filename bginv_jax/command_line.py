@@ -15,6 +15,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from bginv_jax import config as configs
+from bginv_jax.errors import InputError
 
 _MOST_CPU_DEVICES = 8
 
@@ -89,7 +90,7 @@ def _show_log() -> None:
 
 
 def run(main: Callable[[], None], *, required: list[str]) -> None:
-    """Runs `main` as a command: flags are parsed, and a ValueError ends it with one line and exit status 2."""
+    """Runs `main` as a command: flags are parsed, and an InputError ends it with one line and exit status 2."""
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -99,7 +100,7 @@ def run(main: Callable[[], None], *, required: list[str]) -> None:
         _keep_compiled_programs()
         try:
             main()
-        except ValueError as error:
+        except InputError as error:
             _fail(str(error))
         except KeyboardInterrupt:
             print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import families
 from bginv_jax.data import studio
+from bginv_jax.errors import InputError
 from bginv_jax.images.masks import BINARIZATIONS
 from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
@@ -166,8 +167,8 @@ def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _complaint(name: str, value: Any, allowed: str) -> ValueError:
-    return ValueError(f"config.{name} is {value!r}; allowed: {allowed}")
+def _complaint(name: str, value: Any, allowed: str) -> InputError:
+    return InputError(f"config.{name} is {value!r}; allowed: {allowed}")
 
 
 def _same_type(value: Any, default: Any) -> bool:
@@ -184,10 +185,10 @@ def validate(config: ConfigDict) -> None:
     """
     values = flatten(config)
     for name in values.keys() - FIELDS.keys():
-        raise ValueError(f"config.{name} is unknown; the fields are {', '.join(FIELDS)}")
+        raise InputError(f"config.{name} is unknown; the fields are {', '.join(FIELDS)}")
     for name, field in FIELDS.items():
         if name not in values:
-            raise ValueError(f"config.{name} is missing; allowed: {field.allowed}")
+            raise InputError(f"config.{name} is missing; allowed: {field.allowed}")
         value = values[name]
         if not _same_type(value, field.default) or not field.valid(value):
             raise _complaint(name, value, field.allowed)

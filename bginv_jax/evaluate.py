@@ -11,6 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from bginv_jax import command_line
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring
 from bginv_jax.evaluation.results import write
 
@@ -21,7 +22,7 @@ def main() -> None:
     output = Path(values.output or values.workdir[0]).expanduser()
     html = Path(values.html).expanduser() if values.html else None
     if html and html.is_dir():
-        raise ValueError(f"--html is {values.html!r}, a folder; expected a file")
+        raise InputError(f"--html is {values.html!r}, a folder; expected a file")
     write(runs, output, html=html)
 
 

@@ -8,6 +8,7 @@ from ml_collections import config_flags
 
 from bginv_jax import command_line
 from bginv_jax import config as configs
+from bginv_jax.errors import InputError
 from bginv_jax.training.loop import train
 
 
@@ -16,7 +17,7 @@ def main() -> None:
         config = flags.FLAGS.config
         _ = config.method  # a missing or broken file is only noticed here
     except (AttributeError, OSError, SyntaxError) as error:
-        raise ValueError(f"--config cannot be read: {error}") from error
+        raise InputError(f"--config cannot be read: {error}") from error
     train(config, flags.FLAGS.workdir)
     print(f"trained: {flags.FLAGS.workdir}")
 

@@ -16,6 +16,7 @@ import bginv_jax
 from bginv_jax import command_line
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.data import domains, sources
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.evaluation import table1 as report
 
@@ -36,7 +37,7 @@ def score(workdir: str, photographs: Sequence, *, folder: str | None = None) -> 
     """
     seeds = predictors.load_seeds(workdir)
     if tuple(seeds[0].dataset["shape"]) != _SHAPE:
-        raise ValueError(
+        raise InputError(
             f"workdir {workdir} was trained on images {tuple(seeds[0].dataset['shape'])}; expected {_SHAPE}"
         )
     named = seeds[0].config.data.copy_and_resolve_references()

@@ -11,6 +11,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from bginv_jax import command_line
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import results as evaluate
 from bginv_jax.evaluation import scoring
 from bginv_jax.evaluation import table1 as report
@@ -37,7 +38,7 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
         path = HERE / f"{recipe}_{method}.py"
         if not path.is_file():
             known = sorted(path.stem.removesuffix("_vanilla") for path in HERE.glob("*_vanilla.py"))
-            raise ValueError(f"--recipe is {recipe!r}; allowed: {', '.join(known)}")
+            raise InputError(f"--recipe is {recipe!r}; allowed: {', '.join(known)}")
         config = runpy.run_path(str(path))["get_config"]()
         config.seed, config.seeds = seeds[0], tuple(seeds) if len(seeds) > 1 else ()
         config.steps = round(share * config.steps)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from skimage import draw, morphology
 
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float
 
 Pattern = Callable[[int], np.ndarray]
@@ -116,11 +117,11 @@ def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.n
     size = images.shape[1]
     if isinstance(background, str):
         if background not in BACKGROUNDS:
-            raise ValueError(f"background {background!r} is not one of {', '.join(BACKGROUNDS)}")
+            raise InputError(f"background {background!r} is not one of {', '.join(BACKGROUNDS)}")
         background = BACKGROUNDS[background](size)
     background = np.asarray(background, np.float32)
     if background.shape[:2] != images.shape[1:3]:
-        raise ValueError(f"a background of {background.shape[:2]} pixels for images of {images.shape[1:3]}")
+        raise InputError(f"a background of {background.shape[:2]} pixels for images of {images.shape[1:3]}")
     if background.ndim == 2:
         background = background[..., None]
     kept = with_halo((images > 0).any(axis=-1, keepdims=True)) if kept is None else kept

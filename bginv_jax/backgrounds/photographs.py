@@ -7,6 +7,7 @@ import numpy as np
 from skimage import color, io, transform
 
 from bginv_jax.backgrounds import families
+from bginv_jax.errors import InputError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _SIDES = 4  # a photograph is this many images wide and high
@@ -18,7 +19,7 @@ def _read(path: Path) -> np.ndarray:
     try:
         picture = np.asarray(io.imread(path))
     except (OSError, SyntaxError, ValueError) as error:  # Pillow has all three for damaged files
-        raise ValueError(f"{path}: {error}; expected a photograph, JPEG or PNG") from error
+        raise InputError(f"{path}: {error}; expected a photograph, JPEG or PNG") from error
     return color.gray2rgb(picture) if picture.ndim == 2 else picture[..., :3]
 
 
@@ -35,7 +36,7 @@ def read_photographs(folder: str | Path, *, field: str = "config.background.phot
     folder = Path(folder).expanduser()
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise ValueError(f"{field} is {str(folder)!r}; expected a folder of .jpg or .png files")
+        raise InputError(f"{field} is {str(folder)!r}; expected a folder of .jpg or .png files")
     yield from map(_read, paths)
 
 

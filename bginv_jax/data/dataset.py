@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from skimage import transform
 
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import pad_to
 from bginv_jax.networks.contract import padded_size
 
@@ -93,7 +94,7 @@ def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.nda
     if len(shapes) == 1:
         images = np.asarray(images)
     elif not config.image_size:
-        raise ValueError(
+        raise InputError(
             f"data set {name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
         )
     if config.image_size:
@@ -102,7 +103,7 @@ def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.nda
     if config.channels in (0, channels):
         return images
     if channels != 1:
-        raise ValueError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
+        raise InputError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
     return images.repeat(config.channels, axis=-1)
 
 
@@ -113,24 +114,24 @@ def make_dataset(
     for split, (images, labels) in splits.items():
         where = f"data set {name}, split {split}"
         if len(images) != len(labels):
-            raise ValueError(f"{where}: {len(images)} images but {len(labels)} labels; expected as many of each")
+            raise InputError(f"{where}: {len(images)} images but {len(labels)} labels; expected as many of each")
         if not len(images):
-            raise ValueError(f"{where} is empty; expected at least one image")
+            raise InputError(f"{where} is empty; expected at least one image")
     splits = {split: (_fit(config, name, images), labels) for split, (images, labels) in splits.items()}
     for split, (images, _) in splits.items():
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
-            raise ValueError(
+            raise InputError(
                 f"data set {name}, split {split}: images are {images.dtype} {images.shape[1:]}; expected uint8 "
                 "(height, width, 1 or 3)"
             )
     shapes = {split: images.shape[1:] for split, (images, _) in splits.items()}
     if shapes["train"] != shapes["test"]:
-        raise ValueError(f"data set {name}: images of {shapes['train']} to train, {shapes['test']} to test")
+        raise InputError(f"data set {name}: images of {shapes['train']} to train, {shapes['test']} to test")
     if class_names is None:
         class_names = tuple(map(str, range(int(splits["train"][1].max()) + 1)))
     for split, (_, labels) in splits.items():
         if labels.min() < 0 or labels.max() >= len(class_names):
             wrong = labels.min() if labels.min() < 0 else labels.max()
-            raise ValueError(f"data set {name}, split {split}: label {wrong}; expected 0 to {len(class_names) - 1}")
+            raise InputError(f"data set {name}, split {split}: label {wrong}; expected 0 to {len(class_names) - 1}")
     arrays = {split: Split(images, labels.astype(np.int32)) for split, (images, labels) in splits.items()}
     return Dataset(name, arrays["train"], arrays["test"], tuple(class_names))

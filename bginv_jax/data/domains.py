@@ -10,6 +10,7 @@ import numpy as np
 from skimage import img_as_ubyte, transform
 
 from bginv_jax.data.dataset import resize
+from bginv_jax.errors import InputError
 
 _USPS_SIDE = 16  # pixels
 
@@ -32,7 +33,7 @@ def blend(digits: np.ndarray, photographs: Sequence[np.ndarray], *, seed: int) -
     for photograph in photographs:
         if min(photograph.shape[:2]) < size:
             height, width = photograph.shape[:2]
-            raise ValueError(f"a photograph has {height}x{width} pixels; expected at least {size}x{size}")
+            raise InputError(f"a photograph has {height}x{width} pixels; expected at least {size}x{size}")
     random = np.random.RandomState(seed)
     blended = np.zeros((*digits.shape[:3], 3), np.uint8)
     for i, digit in enumerate(digits):

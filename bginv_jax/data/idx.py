@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from bginv_jax.errors import InputError
+
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -24,17 +26,17 @@ def _read(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
         if raw[:2] == b"\x1f\x8b":
             raw = gzip.decompress(raw)
     except (EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: {error}; expected a whole IDX file, raw or gzipped") from error
+        raise InputError(f"{path}: {error}; expected a whole IDX file, raw or gzipped") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != _UNSIGNED_BYTE or raw[3] not in dimensions:
         expected = " or ".join(f"00 00 08 {count:02x}" for count in dimensions)
-        raise ValueError(f"{path}: starts with {raw[:4].hex(' ') or 'nothing'}; expected {expected}, unsigned bytes")
+        raise InputError(f"{path}: starts with {raw[:4].hex(' ') or 'nothing'}; expected {expected}, unsigned bytes")
     header = 4 + 4 * raw[3]
     if len(raw) < header:
-        raise ValueError(f"{path}: {len(raw)} bytes; expected a header of {header}")
+        raise InputError(f"{path}: {len(raw)} bytes; expected a header of {header}")
     shape = struct.unpack(f">{raw[3]}I", raw[4:header])
     expected = int(np.prod(shape, dtype=np.int64))
     if len(raw) - header != expected:
-        raise ValueError(f"{path}: {len(raw) - header} bytes of data; expected {expected} for the shape {shape}")
+        raise InputError(f"{path}: {len(raw) - header} bytes of data; expected {expected} for the shape {shape}")
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
@@ -44,7 +46,7 @@ def _find(folder: Path, name: str) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise ValueError(f"{folder / name} is missing; expected it, raw or with .gz, in the folder of config.data.source")
+    raise InputError(f"{folder / name} is missing; expected it, raw or with .gz, in the folder of config.data.source")
 
 
 def load(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -61,8 +63,8 @@ def load(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         image_path, label_path = _find(folder, image_name), _find(folder, label_name)
         images, labels = _read(image_path, (3, 4)), _read(label_path, (1,))
         if len(images) != len(labels):
-            raise ValueError(f"{label_path}: {len(labels)} labels; expected {len(images)}, as {image_path} has images")
+            raise InputError(f"{label_path}: {len(labels)} labels; expected {len(images)}, as {image_path} has images")
         if not len(images):
-            raise ValueError(f"{image_path}: no images; expected at least one")
+            raise InputError(f"{image_path}: no images; expected at least one")
         splits[split] = (images[..., None] if images.ndim == 3 else images, labels)
     return splits

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bginv_jax.data import idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import pad_to
 
 
@@ -34,4 +35,4 @@ def _load_source(config) -> Dataset:
     if kind == "idx" and name:
         folder = Path(name).expanduser()
         return make_dataset(config, f"idx:{folder.resolve().name}", idx.load(folder))
-    raise ValueError(f"config.data.source is {config.source!r}; allowed: mnist_5k, tfds:NAME or idx:FOLDER")
+    raise InputError(f"config.data.source is {config.source!r}; allowed: mnist_5k, tfds:NAME or idx:FOLDER")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from bginv_jax.data.dataset import Dataset, make_dataset
+from bginv_jax.errors import InputError
 
 
 def load(config, name: str) -> Dataset:
@@ -16,13 +17,13 @@ def load(config, name: str) -> Dataset:
         builder = tfds.builder(name, data_dir=folder, file_format="array_record")
     except tfds.core.registered.DatasetNotFoundError as error:
         known = "a data set of TensorFlow Datasets, see https://www.tensorflow.org/datasets/catalog"
-        raise ValueError(f"config.data.source is 'tfds:{name}'; allowed: {known}") from error
+        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: {known}") from error
     if not builder.is_prepared():
         _prepare(builder, name)
     features, keys = builder.info.features, builder.info.supervised_keys or ()
     expected = (tfds.features.Image, tfds.features.ClassLabel)
     if len(keys) != 2 or not all(isinstance(features[key], kind) for key, kind in zip(keys, expected, strict=True)):
-        raise ValueError(f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set")
+        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set")
     image_key, label_key = keys
     splits = {}
     for split, field in (("train", "train_split"), ("test", "test_split")):
@@ -30,7 +31,7 @@ def load(config, name: str) -> Dataset:
             source = builder.as_data_source(split=config[field])
         except (ValueError, KeyError) as error:
             known = ", ".join(builder.info.splits)
-            raise ValueError(f"config.data.{field} is {config[field]!r}; allowed: {known}, and slices") from error
+            raise InputError(f"config.data.{field} is {config[field]!r}; allowed: {known}, and slices") from error
         records = source.__getitems__(range(len(source)))
         images = [record[image_key] for record in records]
         splits[split] = (images, np.array([record[label_key] for record in records], np.int64))
@@ -42,12 +43,12 @@ def _prepare(builder, name: str) -> None:
     try:
         builder.download_and_prepare()
     except ImportError as error:
-        raise ValueError(
+        raise InputError(
             f"config.data.source is 'tfds:{name}', which is not in {builder.data_path}, and to prepare it "
             f"TensorFlow Datasets needs TensorFlow, once: .venv/bin/pip install -e '.[prepare]' ({error})"
         ) from error
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"config.data.source is 'tfds:{name}', which is not in {builder.data_path}, and downloading it failed "
             f"({error}); expected the network, or the prepared data set under config.data.dir"
         ) from error

@@ -18,6 +18,7 @@ from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
 from bginv_jax.backgrounds import families
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import attack_charts as attack_report
 from bginv_jax.evaluation import scoring, search
 from bginv_jax.evaluation import table1 as report
@@ -90,7 +91,7 @@ def curves(
     """
     for name, least in zip(Options._fields, (1, 0, 0, 0, 0), strict=True):
         if getattr(options, name) < least:
-            raise ValueError(f"{name} is {getattr(options, name)}; expected at least {least}")
+            raise InputError(f"{name} is {getattr(options, name)}; expected at least {least}")
     arguments, shared = (predict, x, masks, targets), {"task": task, "chunk": chunk}
     clean = search.clean(*arguments, **shared)
     found: dict[str, search.Found] = {}
@@ -114,7 +115,7 @@ def curves(
         own = {"generations": options.generations, "seed": options.seed}
         take("evolution", "generation", range(1, options.generations + 1), search.evolve(*arguments, **own, **shared))
     if not found:
-        raise ValueError("restarts, random and generations are all 0; expected at least one search")
+        raise InputError("restarts, random and generations are all 0; expected at least one search")
     records.append({"search": "any", **_counted(np.all([one.right[-1] for one in found.values()], axis=0))})
     return records, found
 
@@ -132,7 +133,7 @@ def _names(runs: Sequence[scoring.Run]) -> list[str]:
     if len(set(names)) < len(names):
         names = [f"{name}, {run.workdir}" for name, run in zip(names, runs, strict=True)]
     if len(set(names)) < len(names):
-        raise ValueError("a --workdir is given twice; expected each once")
+        raise InputError("a --workdir is given twice; expected each once")
     return names
 
 
@@ -171,7 +172,7 @@ def write(runs: Sequence[scoring.Run], output: Path, *, count: int, halo: int, o
     """
     for name, value, least in (("count", count, 1), ("halo", halo, 0)):
         if value < least:
-            raise ValueError(f"{name} is {value}; expected at least {least}")
+            raise InputError(f"{name} is {value}; expected at least {least}")
     names, records = _names(runs), []
     for i, (name, run) in enumerate(zip(names, runs, strict=True)):
         _LOG.info("%s", name)

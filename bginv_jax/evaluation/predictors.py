@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float, pad_to
 from bginv_jax.methods import registry
 from bginv_jax.methods.contract import Method
@@ -42,7 +43,7 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
         with checkpoints.open_manager(workdir) as manager:
             restored = checkpoints.restore(manager, state.saved_template)
     if restored is None:
-        raise ValueError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
+        raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     train_state, meta = restored
     config = configs.saved_config(meta["config"])
     steps, origin = int(train_state.step), meta.get("origin", {})
@@ -67,7 +68,7 @@ def load_trained(workdir: str | Path, *, seed: int | None = None) -> Trained:
     """
     trained = {one.config.seed: one for one in load_seeds(workdir)}
     if seed is not None and seed not in trained:
-        raise ValueError(f"seed is {seed}; workdir {workdir} has {', '.join(map(str, trained))}")
+        raise InputError(f"seed is {seed}; workdir {workdir} has {', '.join(map(str, trained))}")
     return next(iter(trained.values())) if seed is None else trained[seed]
 
 
@@ -81,12 +82,12 @@ def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
     def predict(batch: np.ndarray) -> np.ndarray:
         batch = np.asarray(batch)
         if batch.dtype != np.uint8 and not np.issubdtype(batch.dtype, np.floating):
-            raise ValueError(f"images are {batch.dtype}; expected uint8, or floats in [0, 1]")
+            raise InputError(f"images are {batch.dtype}; expected uint8, or floats in [0, 1]")
         native = batch.shape[1:] == (height, width, channels)
         if not native and batch.shape[1:] != (size, size, channels):
-            raise ValueError(f"images are {batch.shape}; expected (N, {height}, {width}, {channels})")
+            raise InputError(f"images are {batch.shape}; expected (N, {height}, {width}, {channels})")
         if batch.dtype != np.uint8 and batch.size and not (batch.min() >= 0 and batch.max() <= 1):
-            raise ValueError(f"images from {batch.min()} to {batch.max()}; expected uint8, or floats in [0, 1]")
+            raise InputError(f"images from {batch.min()} to {batch.max()}; expected uint8, or floats in [0, 1]")
         batch = as_float(batch).astype(np.float32)  # one dtype, one compiled program
         outputs = forward(trained.params, pad_to(batch, size))
         return outputs[:, top : top + height, left : left + width] if crop and native else outputs
@@ -122,5 +123,5 @@ def load_mask_generator(workdir: str | Path, *, seed: int | None = None) -> Pred
     """
     trained = load_trained(workdir, seed=seed)
     if trained.method.predict_mask is None:
-        raise ValueError(f"workdir {workdir} was trained with method {trained.config.method}, which has no masks")
+        raise InputError(f"workdir {workdir} was trained with method {trained.config.method}, which has no masks")
     return _on_images(trained, trained.method.predict_mask, crop=True)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, page, scoring
 from bginv_jax.evaluation import table1 as report
 
@@ -27,7 +28,7 @@ def write(runs: Sequence[scoring.Run], output: Path, *, html: Path | None = None
     found = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
     for key in found:
         if found.count(key) > 1:  # known before minutes of scoring
-            raise ValueError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
+            raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
     output.mkdir(parents=True, exist_ok=True)
     records = [record for run in runs for record in scoring.score(run)]
     table = report.text(records)

@@ -11,6 +11,7 @@ import numpy as np
 from bginv_jax.backgrounds import patterns as backgrounds
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.images.masks import overlap
 from bginv_jax.images.pixels import pad_to
@@ -60,7 +61,7 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
             ("classes, in number", len(trained_on["class_names"]), len(dataset.class_names)),
         ):
             if expected != actual:
-                raise ValueError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
+                raise InputError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
         runs.append(Run(Path(workdir).expanduser(), seeds, dataset))
     return runs
 

@@ -19,6 +19,7 @@ from jax import lax
 from jax.tree_util import Partial
 
 from bginv_jax.backgrounds import families
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float
 from bginv_jax.methods.tasks import CLASSIFICATION, Task
 
@@ -44,20 +45,20 @@ class Found(NamedTuple):
 def _checked(x, masks, targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, masks, targets = np.asarray(as_float(np.asarray(x)), np.float32), np.asarray(masks), np.asarray(targets)
     if x.ndim != 4 or not len(x) or x.shape[1] != x.shape[2]:
-        raise ValueError(f"images are {x.shape}; expected (N, S, S, C), N at least 1")
+        raise InputError(f"images are {x.shape}; expected (N, S, S, C), N at least 1")
     if not (x.min() >= 0 and x.max() <= 1):
-        raise ValueError(f"images from {x.min()} to {x.max()}; expected uint8, or floats in [0, 1]")
+        raise InputError(f"images from {x.min()} to {x.max()}; expected uint8, or floats in [0, 1]")
     if masks.shape != (*x.shape[:3], 1) or not np.isin(masks, (0, 1)).all():
-        raise ValueError(f"masks are {masks.shape}; expected {(*x.shape[:3], 1)}, of 0 and 1 alone")
+        raise InputError(f"masks are {masks.shape}; expected {(*x.shape[:3], 1)}, of 0 and 1 alone")
     if len(targets) != len(x):
-        raise ValueError(f"targets for {len(targets)} images; expected {len(x)}")
+        raise InputError(f"targets for {len(targets)} images; expected {len(x)}")
     return x, masks.astype(bool), targets
 
 
 def _at_least_one(**options: int) -> None:
     for name, value in options.items():
         if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
+            raise InputError(f"{name} is {value}; expected at least 1")
 
 
 def _chunks(places: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
@@ -161,7 +162,7 @@ def projected_gradient(
     x, masks, targets = _checked(x, masks, targets)
     _at_least_one(steps=steps, restarts=restarts)
     if not budgets or list(budgets) != sorted(set(budgets)) or not 0 <= budgets[0] <= budgets[-1] <= 1:
-        raise ValueError(f"budgets are {budgets}; expected increasing numbers from 0 to 1")
+        raise InputError(f"budgets are {budgets}; expected increasing numbers from 0 to 1")
     (right,), (loss,), worst = clean(predict, x, masks, targets, task=task, chunk=chunk)
     worst, chunk = worst.copy(), min(chunk, len(x))
     predict = predict if isinstance(predict, Partial) else Partial(predict)
@@ -175,7 +176,7 @@ def projected_gradient(
         jax.eval_shape(lambda: ascend(np.resize(0, chunk), 0, 0.0))
     except Exception as error:  # whatever a foreign predictor makes of a tracer
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"projected gradient needs a predict that JAX can differentiate: {reason}") from error
+        raise InputError(f"projected gradient needs a predict that JAX can differentiate: {reason}") from error
     rights, losses = [], []
     for i, budget in enumerate(budgets):
         for turn in range(i * restarts, (i + 1) * restarts if budget else 0):
@@ -243,7 +244,7 @@ def worst_of(
     """
     x, masks, targets = _checked(x, masks, targets)
     if not len(backgrounds) or any(one.shape != x.shape[1:] for one in backgrounds):
-        raise ValueError(f"backgrounds are {np.shape(backgrounds)}; expected (K, {', '.join(map(str, x.shape[1:]))})")
+        raise InputError(f"backgrounds are {np.shape(backgrounds)}; expected (K, {', '.join(map(str, x.shape[1:]))})")
 
     def search(places):
         worst = _Worst(x[places])

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation.predictors import Trained
 from bginv_jax.methods.schedule import make_phases
 
@@ -54,7 +55,7 @@ def rows(records: Sequence[dict]) -> list[Row]:
         runs = found.setdefault((record["dataset"], record["method"]), {})
         run = runs.setdefault(record["seed"], {})
         if record["background"] in run:
-            raise ValueError(f"two records of {record['dataset']}, {record['method']}, seed {record['seed']}")
+            raise InputError(f"two records of {record['dataset']}, {record['method']}, seed {record['seed']}")
         run[record["background"]] = record
     datasets, order = list(dict.fromkeys(dataset for dataset, _ in found)), list(POSTER)
     table = []
@@ -62,7 +63,7 @@ def rows(records: Sequence[dict]) -> list[Row]:
         for seed, run in runs.items():
             missing = [name for name in BACKGROUNDS if name not in run]
             if missing:
-                raise ValueError(f"no records of {dataset}, {method}, seed {seed} on {', '.join(missing)}")
+                raise InputError(f"no records of {dataset}, {method}, seed {seed} on {', '.join(missing)}")
         accuracy = np.array([[run[name]["accuracy"] for name in BACKGROUNDS] for run in runs.values()])
         deviations = accuracy.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(BACKGROUNDS))
         count = next(iter(runs.values()))["none"]["count"]

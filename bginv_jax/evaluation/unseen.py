@@ -18,6 +18,7 @@ import numpy as np
 
 from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring
 from bginv_jax.evaluation import table1 as report
 from bginv_jax.images.augment import random_crops
@@ -160,7 +161,7 @@ def _keep(run: scoring.Run, seeds: Sequence[int]) -> scoring.Run:
     kept = [one for one in run.seeds if one.config.seed in seeds]
     if not kept:
         known = ", ".join(str(one.config.seed) for one in run.seeds)
-        raise ValueError(f"--seeds is {', '.join(map(str, seeds))}; workdir {run.workdir} has {known}")
+        raise InputError(f"--seeds is {', '.join(map(str, seeds))}; workdir {run.workdir} has {known}")
     return run._replace(seeds=kept)
 
 
@@ -193,7 +194,7 @@ def write(
     names = [run.workdir.name for run in runs]
     if len(set(names)) < len(names):
         given = ", ".join(str(run.workdir) for run in runs)
-        raise ValueError(f"--workdir is {given}; expected folders of different names")
+        raise InputError(f"--workdir is {given}; expected folders of different names")
     records = []
     for run in runs:
         shape = {"size": run.dataset.size, "channels": run.dataset.shape[-1]}

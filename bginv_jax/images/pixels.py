@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bginv_jax.errors import InputError
+
 
 def as_float(images: jax.Array) -> jax.Array:
     """uint8 images in 0..255 -> float32 in [0, 1]; float images pass unchanged."""
@@ -21,7 +23,7 @@ def pad_to(images: np.ndarray, size: int) -> np.ndarray:
     """
     height, width = images.shape[1:3]
     if max(height, width) > size:
-        raise ValueError(f"images of {height}x{width} pixels do not fit into {size}x{size}")
+        raise InputError(f"images of {height}x{width} pixels do not fit into {size}x{size}")
     top, left = (size - height) // 2, (size - width) // 2
     margins = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
     return np.pad(images, margins)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import tile
 from bginv_jax.networks.contract import BackgroundSource, block_count, flax_network
 from bginv_jax.networks.layers import Conv3x3, max_pool2x2
@@ -54,7 +55,7 @@ def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> Bac
     if kind == "noise":
         return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
     if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** block_count(size // tiles):
-        raise ValueError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
+        raise InputError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
     upsamplings = block_count(size // tiles)
     seed = size // tiles // 2**upsamplings
     network = flax_network(BackgroundGenerator(upsamplings), (seed, seed, channels))

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from bginv_jax import config as configs
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
+from bginv_jax.errors import InputError
 from bginv_jax.methods import registry
 from bginv_jax.speed import timing
 
@@ -90,9 +91,9 @@ def _measure(config: ConfigDict, source: Dataset, phase: str, *, peer: bool, pai
 def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> None:
     fewest = FEWEST_PAIRS if peer else 1
     if pairs < fewest:
-        raise ValueError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")
+        raise InputError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")
     if peer and util.find_spec("torch") is None:
-        raise ValueError("--peer=torch needs PyTorch: pip install 'bginv_jax[bench]'")
+        raise InputError("--peer=torch needs PyTorch: pip install 'bginv_jax[bench]'")
     for name, value, only in (
         ("classifier", config.classifier, "cnn"),
         ("background.ink_share", config.background.ink_share, 0.0),
@@ -102,11 +103,11 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
         ("weight_decay", config.weight_decay, 0.0),
     ):
         if peer and value != only:
-            raise ValueError(f"config.{name} is {value!r}; allowed with --peer=torch: {only}")
+            raise InputError(f"config.{name} is {value!r}; allowed with --peer=torch: {only}")
     fits = [name for name, active in PHASES.items() if set(active) <= set(registry.METHODS[config.method].networks)]
     for phase in phases:
         if phase not in fits:
-            raise ValueError(f"--phases has {phase!r}; allowed with config.method {config.method}: {', '.join(fits)}")
+            raise InputError(f"--phases has {phase!r}; allowed with config.method {config.method}: {', '.join(fits)}")
 
 
 def benchmark(
@@ -133,7 +134,7 @@ def benchmark(
     count = len(source.train.images)
     for batch_size in batch_sizes:
         if not 1 <= batch_size <= count:
-            raise ValueError(f"--batch_size is {batch_size}; allowed: 1 to {count} images")
+            raise InputError(f"--batch_size is {batch_size}; allowed: 1 to {count} images")
     rate = timing.matmul_rate()
     records = []
     for phase in phases:

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import pad_to
 from bginv_jax.methods import registry
 from bginv_jax.training import state, step
@@ -97,7 +98,7 @@ def make_peer(config: ConfigDict, source: Dataset, active: tuple[str, ...], vari
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--peer=torch: JAX runs on a GPU, but this PyTorch was built without CUDA")
+        raise InputError("--peer=torch: JAX runs on a GPU, but this PyTorch was built without CUDA")
     arrays = _training_arrays(source, active)
     classes = len(source.class_names)
     return torch_peer.Trainer(config, *arrays, classes=classes, active=active, variant=variant, device=device).run

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bginv_jax.errors import InputError
 from bginv_jax.networks.contract import block_count
 from bginv_jax.speed.torch_networks import make_networks
 
@@ -161,7 +162,7 @@ class Trainer:
             ("background", "kind", "generated"),
         ):
             if config[group][name] != allowed:
-                raise ValueError(
+                raise InputError(
                     f"config.{group}.{name} is {config[group][name]!r}; allowed with --peer=torch: {allowed}"
                 )
         if device == "cuda":  # as JAX does by default

@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax.errors import InputError
 from bginv_jax.training.state import TrainState
 
 _LOG = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def restore(manager: Manager, make_template: Callable[[dict], Any]) -> tuple[Any
         except Exception as error:  # a damaged file may fail anywhere in Orbax, TensorStore or JSON
             _LOG.warning("checkpoint %d of %s cannot be read (%s)", step, manager.directory, error)
     if steps:
-        raise ValueError(f"{manager.directory}: none of the checkpoints {steps} can be read")
+        raise InputError(f"{manager.directory}: none of the checkpoints {steps} can be read")
     return None
 
 
@@ -92,12 +93,12 @@ def check_same_run(meta: dict, config: ConfigDict, dataset: dict) -> None:
     saved, current = configs.flatten(configs.saved_config(meta["config"])), configs.flatten(config)
     for name, value in current.items():
         if name not in _FREE and saved[name] != value:
-            raise ValueError(
+            raise InputError(
                 f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
                 "give it that value, or another --workdir"
             )
     if meta["dataset"]["sha256"] != dataset["sha256"]:
-        raise ValueError(
+        raise InputError(
             f"config.data.source is {config.data.source!r}, whose images or labels are not those that the run in this "
             "workdir was started with; expected the same data, or another --workdir"
         )

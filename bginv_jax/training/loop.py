@@ -16,6 +16,7 @@ from bginv_jax import config as configs
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
+from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import backdrop, pad_to
 from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.contract import Method
@@ -46,7 +47,7 @@ def _prepare(config: ConfigDict) -> _Run:
     configs.validate(config)
     source = sources.load(config.data)
     if config.batch_size > len(source.train.images):
-        raise ValueError(f"config.batch_size is {config.batch_size}; allowed: up to {len(source.train.images)} images")
+        raise InputError(f"config.batch_size is {config.batch_size}; allowed: up to {len(source.train.images)} images")
     described = source.describe()
     method = registry.make_method(config, described)
     phases = schedule.make_phases(config.schedule, config.steps)
