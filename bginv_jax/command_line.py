@@ -16,8 +16,7 @@ from absl import logging as absl_logging
 
 from bginv_jax import config as configs
 from bginv_jax.errors import InputError
-
-_MOST_CPU_DEVICES = 8
+from bginv_jax.training import devices
 
 
 def _fail(message: str) -> None:
@@ -47,14 +46,6 @@ def _explain(argv: list[str], error: Exception) -> str:
     if "parsing config file" in lines[0]:  # the whole traceback follows
         return f"--config cannot be read: {lines[-1]}"
     return f"{error} (--help lists the flags)"
-
-
-def _use_all_processors() -> None:
-    """Makes each core a JAX device of its own, unless the environment says how many there are."""
-    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        jax.config.update("jax_num_cpu_devices", min(len(allowed), _MOST_CPU_DEVICES))
 
 
 def _keep_compiled_programs() -> None:
@@ -96,7 +87,7 @@ def run(main: Callable[[], None], *, required: list[str]) -> None:
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}; flags are written --name=value")
         _show_log()
-        _use_all_processors()
+        devices.use_all_processors()
         _keep_compiled_programs()
         try:
             main()

@@ -1,32 +1,38 @@
 """Every setting of a run: its default, what it means and its unit, and what it may be."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import families
-from bginv_jax.data import studio
+from bginv_jax.data import sources, studio
 from bginv_jax.errors import InputError
 from bginv_jax.images.masks import BINARIZATIONS
 from bginv_jax.methods import registry, schedule
+from bginv_jax.methods.contract import Layout
 from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
+from bginv_jax.methods.tasks import TASKS
 from bginv_jax.networks.classifiers import CLASSIFIERS
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One setting: `valid` holds for what `allowed` says in words."""
+    """One setting: `valid` holds for what `allowed` says in words; what is registered later is allowed, too."""
 
     default: Any
     meaning: str
-    allowed: str
+    words: str | Callable[[], str]
     valid: Callable[[Any], bool]
 
+    @property
+    def allowed(self) -> str:
+        return self.words if isinstance(self.words, str) else self.words()
 
-def _one_of(default: str, meaning: str, choices) -> Field:
-    return Field(default, meaning, "one of " + ", ".join(choices), lambda value: value in choices)
+
+def _one_of(default: str, meaning: str, choices: Collection[str]) -> Field:
+    return Field(default, meaning, lambda: "one of " + ", ".join(choices), lambda value: value in choices)
 
 
 def _number(default: float, meaning: str, low: float, high: float = float("inf")) -> Field:
@@ -39,10 +45,9 @@ def _switch(default: bool, meaning: str) -> Field:
     return Field(default, meaning, "True or False", lambda value: True)
 
 
-_SOURCES = "mnist_5k, tfds:NAME or idx:FOLDER"
-
 FIELDS: dict[str, Field] = {
     "method": _one_of("proposal", "what is trained: a row of Table 1", registry.METHODS),
+    "task": _one_of("classification", "what is learned of the targets, and reported", TASKS),
     "seed": _number(0, "all randomness follows from it", 0, 2**31 - 1),
     "seeds": Field(
         (),
@@ -62,7 +67,7 @@ FIELDS: dict[str, Field] = {
     "schedule": Field(
         ("f:600", "f_m:200", "f+f_b:3200"),
         "the phases in order, NETWORKS:SHARE of the steps; the networks of a phase train in one step",
-        "a tuple of strings such as 'f:600', 'f_m:200', 'f+f_b:3200', of f, f_l, f_m and f_b, with positive shares",
+        "a tuple of strings such as 'f:600', 'f_m:200', 'f+f_b:3200', with networks of the method and positive shares",
         schedule.is_schedule,
     ),
     "label_smoothing": _number(0.0, "share of each label that is spread over all classes", 0.0, 1.0),
@@ -72,7 +77,7 @@ FIELDS: dict[str, Field] = {
     "rate.f_m": _number(1e-3, "Adam's learning rate for f_m", 0.0, 1.0),
     "rate.f_b": _number(1e-3, "Adam's learning rate for f_b", 0.0, 1.0),
     "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
-    "data.source": Field("mnist_5k", f"the data set: {_SOURCES}", _SOURCES, lambda v: v == "mnist_5k" or ":" in v),
+    "data.source": Field("mnist_5k", "the data set", sources.forms, sources.is_source),
     "data.dir": Field("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
     "data.train_split": Field("train", "tfds split to train on", "a split of the data set", bool),
     "data.test_split": Field("test", "tfds split to test on", "a split of the data set", bool),
@@ -213,11 +218,11 @@ def validate(config: ConfigDict) -> None:
     if bool(background.pictured_share) != bool(background.families or background.photographs):
         what = "above 0 with config.background.families or config.background.photographs, 0 without"
         raise _complaint("background.pictured_share", background.pictured_share, what)
-    painted = config.batch_size
-    for name in ("plain_share", "pictured_share"):
-        painted -= round(background[name] * config.batch_size)
-        if painted < ("f_b" in used and background.kind == "generated"):
-            raise _complaint(f"background.{name}", background[name], "leaves some of the batch to f_b")
+    layout = Layout.of(config.batch_size, kept_share=background.plain_share, pictured_share=background.pictured_share)
+    least = int("f_b" in used and background.kind == "generated")
+    if layout.painted < least:
+        name = "plain_share" if layout.kept + least > config.batch_size else "pictured_share"
+        raise _complaint(f"background.{name}", background[name], "leaves some of the batch to f_b")
 
 
 def describe() -> str:

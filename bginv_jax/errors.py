@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints it as one line. Every other error, a ValueError of a library too, keeps its traceback.
     """
+
+
+class DivergedError(InputError):
+    """A training whose loss or gradients stopped being finite: the message names step, network and fields to change."""

@@ -18,7 +18,7 @@ def main() -> None:
     for run in runs:
         output = Path(flags.FLAGS.output or run.workdir).expanduser()
         output.mkdir(parents=True, exist_ok=True)
-        records = scoring.score(run) if run.seeds[0].config.method == "vanilla" else []
+        records = scoring.score(run) if not run.seeds[0].method.paint and not run.seeds[0].method.attend else []
         print(f"written to {output}: {', '.join(write(run, records, output)) or 'nothing'}")
 
 

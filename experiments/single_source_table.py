@@ -19,6 +19,7 @@ from bginv_jax.data import domains, sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.evaluation import table1 as report
+from bginv_jax.images.pixels import crop_to
 
 _SHAPE = (32, 32, 3)
 _HEADS = {"mnist": "MNIST", "mnist_m": "MNIST-M", "usps": "USPS"}
@@ -36,14 +37,12 @@ def score(workdir: str, photographs: Sequence, *, folder: str | None = None) -> 
       ValueError: if it was not trained on 32x32 RGB images, or the data cannot be read.
     """
     seeds = predictors.load_seeds(workdir)
-    if tuple(seeds[0].dataset["shape"]) != _SHAPE:
-        raise InputError(
-            f"workdir {workdir} was trained on images {tuple(seeds[0].dataset['shape'])}; expected {_SHAPE}"
-        )
+    if seeds[0].description.shape != _SHAPE:
+        raise InputError(f"workdir {workdir} was trained on images {seeds[0].description.shape}; expected {_SHAPE}")
     named = seeds[0].config.data.copy_and_resolve_references()
     named.update({"image_size": 0, "channels": 0, **({"dir": folder} if folder else {})})
     dataset = sources.load(named)
-    scored = domains.make(dataset.test.images, size=_SHAPE[0], photographs=photographs)
+    scored = domains.make(crop_to(dataset.test.images, dataset.shape[:2]), size=_SHAPE[0], photographs=photographs)
     records = []
     for one in seeds:
         predict = bginv_jax.load_predictor(workdir, seed=one.config.seed)

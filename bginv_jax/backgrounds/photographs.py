@@ -1,12 +1,12 @@
 """Pictures to cut backgrounds from, as one array: of families of random backgrounds, or a folder of photographs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from skimage import color, io, transform
 
-from bginv_jax.backgrounds import families
+from bginv_jax.backgrounds.families import draw as draw_families
 from bginv_jax.errors import InputError
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -60,13 +60,13 @@ def load_photographs(folder: str | Path, *, size: int, channels: int) -> np.ndar
     return np.stack([_square(picture, _SIDES * size, channels) for picture in read_photographs(folder)])
 
 
-def gather(background, *, size: int, channels: int) -> np.ndarray:
-    """The pictures that a config's group `background` names: (P, T, T, C) uint8, T at least `size`.
+def gather(*, photographs: str, families: Sequence[str], size: int, channels: int) -> np.ndarray:
+    """The pictures of a folder of photographs or, with '', of families of backgrounds: (P, T, T, C) uint8, T >= size.
 
     Raises:
-      ValueError: as `load_photographs`.
+      InputError: as `load_photographs`.
     """
-    if background.photographs:
-        return load_photographs(background.photographs, size=size, channels=channels)
-    drawn = families.draw(background.families, _DRAWN, size=size, channels=channels, seed=0)
+    if photographs:
+        return load_photographs(photographs, size=size, channels=channels)
+    drawn = draw_families(families, _DRAWN, size=size, channels=channels, seed=0)
     return np.round(255 * drawn).astype(np.uint8)

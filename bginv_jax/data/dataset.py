@@ -1,67 +1,122 @@
 """A data set as arrays on the host: uint8 NHWC images and targets, and what every source must satisfy."""
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 from skimage import transform
 
 from bginv_jax.errors import InputError
-from bginv_jax.images.pixels import pad_to
+from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.networks.contract import padded_size
 
 _RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
+class Description:
+    """What is known of a data set without its images; a checkpoint notes it, and networks are built after it.
+
+    name: for tables and logs.
+    shape: the images' native height, width and channels.
+    size: the square side that the networks see, pixels.
+    class_names: of the labels; () where targets are not labels.
+    target_shape: of one image's target, where it is one array.
+    train_count, test_count: images.
+    sha256: over every image and target.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    size: int
+    class_names: tuple[str, ...]
+    train_count: int
+    test_count: int
+    sha256: str
+    target_shape: tuple[int, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """What the networks see of an image: (size, size, channels)."""
+        return self.size, self.size, self.shape[-1]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Description":
+        """The description that was written as JSON values, by this version or an earlier one."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+                if name in known
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, for `from_json`."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+@dataclasses.dataclass(frozen=True)
 class Split:
-    """images (N, H, W, C) uint8, targets (N,) int32, and the true masks (N, H, W, 1) bool where the source has them."""
+    """images (N, size, size, C) uint8, padded; targets, a pytree with a leading N, labels as (N,) int32.
+
+    masks: the true ones (N, size, size, 1) bool where the source has them.
+    """
 
     images: np.ndarray
-    targets: np.ndarray
+    targets: Any
     masks: np.ndarray | None = None
 
-    def objects(self, size: int) -> np.ndarray:
-        """The true masks, or else where any channel is above 0, padded: bool (N, size, size, 1)."""
-        masks = (self.images > 0).any(axis=-1, keepdims=True) if self.masks is None else self.masks
-        return pad_to(masks, size)
+    @property
+    def objects(self) -> np.ndarray:
+        """The true masks, or else where any channel is above 0: bool (N, size, size, 1)."""
+        return (self.images > 0).any(axis=-1, keepdims=True) if self.masks is None else self.masks
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """The two splits of a source and the names of its classes."""
+    """The two splits of a source, padded to what the networks see, and the names of the classes.
+
+    `shape` is that of an image before padding: height, width, channels.
+    """
 
     name: str
     train: Split
     test: Split
     class_names: tuple[str, ...]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The images' native height, width and channels."""
-        return self.train.images.shape[1:]
+    shape: tuple[int, int, int]
 
     @property
     def size(self) -> int:
         """The square side that the networks see, pixels."""
-        return padded_size(*self.shape[:2])
+        return self.train.images.shape[1]
 
-    def describe(self) -> dict:
-        """What a checkpoint notes of the data, with a SHA-256 over every image and label, as JSON values."""
+    @functools.cached_property
+    def description(self) -> Description:
+        """What a checkpoint notes of the data; the SHA-256 is over the images as they were before padding."""
         digest = hashlib.sha256()
-        for array in (self.train.images, self.train.targets, self.test.images, self.test.targets):
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array))
-        return {
-            "name": self.name,
-            "shape": list(self.shape),
-            "size": self.size,
-            "class_names": list(self.class_names),
-            "train_count": len(self.train.images),
-            "test_count": len(self.test.images),
-            "sha256": digest.hexdigest(),
-        }
+        for split in (self.train, self.test):
+            native = crop_to(split.images, self.shape[:2])
+            for array in (native, *(np.asarray(leaf) for leaf in jax.tree.leaves(split.targets))):
+                digest.update(repr((array.shape, array.dtype.str)).encode())
+                digest.update(np.ascontiguousarray(array))
+        shapes = {np.shape(leaf)[1:] for leaf in jax.tree.leaves(self.train.targets)}
+        return Description(
+            name=self.name,
+            shape=self.shape,
+            size=self.size,
+            class_names=self.class_names,
+            train_count=len(self.train.images),
+            test_count=len(self.test.images),
+            sha256=digest.hexdigest(),
+            target_shape=shapes.pop() if len(shapes) == 1 else (),
+        )
 
 
 def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -108,13 +163,28 @@ def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.nda
 
 
 def make_dataset(
-    config, name: str, splits: dict[str, tuple[Sequence[np.ndarray], np.ndarray]], class_names=None
+    config,
+    name: str,
+    splits: dict[str, tuple[Sequence[np.ndarray], Any]],
+    class_names: Sequence[str] | None = None,
 ) -> Dataset:
-    """Fits the images to the config and checks what every source must satisfy."""
+    """Fits the images to the config, checks what every source must satisfy, and pads.
+
+    Args:
+      config: the group `data`.
+      name: of the data set.
+      splits: "train" and "test": images, uint8 (N, H, W, C) or a sequence of (H, W, C), and targets with a leading N.
+      class_names: of the labels; None names them by their numbers, () says that targets are not labels.
+
+    Raises:
+      InputError: names the data set, what is wrong with it and what was expected.
+    """
     for split, (images, labels) in splits.items():
         where = f"data set {name}, split {split}"
-        if len(images) != len(labels):
-            raise InputError(f"{where}: {len(images)} images but {len(labels)} labels; expected as many of each")
+        counts = {len(leaf) for leaf in jax.tree.leaves(labels)}
+        if counts != {len(images)}:
+            found = " and ".join(map(str, sorted(counts)))
+            raise InputError(f"{where}: {len(images)} images but {found} labels; expected as many of each")
         if not len(images):
             raise InputError(f"{where} is empty; expected at least one image")
     splits = {split: (_fit(config, name, images), labels) for split, (images, labels) in splits.items()}
@@ -127,11 +197,21 @@ def make_dataset(
     shapes = {split: images.shape[1:] for split, (images, _) in splits.items()}
     if shapes["train"] != shapes["test"]:
         raise InputError(f"data set {name}: images of {shapes['train']} to train, {shapes['test']} to test")
+    if class_names != ():
+        class_names, splits = _check_labels(name, splits, class_names)
+    shape = shapes["train"]
+    arrays = {
+        split: Split(pad_to(images, padded_size(*shape[:2])), targets) for split, (images, targets) in splits.items()
+    }
+    return Dataset(name, arrays["train"], arrays["test"], tuple(class_names), shape)
+
+
+def _check_labels(name: str, splits: dict, class_names: Sequence[str] | None) -> tuple[Sequence[str], dict]:
+    """The names of the classes, and the splits with labels as int32."""
     if class_names is None:
         class_names = tuple(map(str, range(int(splits["train"][1].max()) + 1)))
     for split, (_, labels) in splits.items():
         if labels.min() < 0 or labels.max() >= len(class_names):
             wrong = labels.min() if labels.min() < 0 else labels.max()
             raise InputError(f"data set {name}, split {split}: label {wrong}; expected 0 to {len(class_names) - 1}")
-    arrays = {split: Split(images, labels.astype(np.int32)) for split, (images, labels) in splits.items()}
-    return Dataset(name, arrays["train"], arrays["test"], tuple(class_names))
+    return class_names, {split: (images, labels.astype(np.int32)) for split, (images, labels) in splits.items()}

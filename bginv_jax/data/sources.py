@@ -1,38 +1,63 @@
 """The sources of data by name: each is a file of this folder and one entry here."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from bginv_jax.data import idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
 from bginv_jax.errors import InputError
-from bginv_jax.images.pixels import pad_to
+
+
+class Source(NamedTuple):
+    """form: how config.data.source names it. load(config, NAME) reads it, where config is the group `data`."""
+
+    form: str
+    load: Callable[[Any, str], Dataset]
+
+
+def _load_idx(config, name: str) -> Dataset:
+    folder = Path(name).expanduser()
+    return make_dataset(config, f"idx:{folder.resolve().name}", idx.load(folder))
+
+
+# By what stands before the colon.
+SOURCES: dict[str, Source] = {
+    "mnist_5k": Source("mnist_5k", lambda config, name: mnist_5k.load(config)),
+    "tfds": Source("tfds:NAME", tfds.load),
+    "idx": Source("idx:FOLDER", _load_idx),
+}
+
+
+def forms() -> str:
+    """How the sources are named, for messages."""
+    *most, last = (source.form for source in SOURCES.values())
+    return f"{', '.join(most)} or {last}"
+
+
+def is_source(text: str) -> bool:
+    """Whether `text` has the form of a source."""
+    kind, colon, name = text.partition(":")
+    return kind in SOURCES and bool(colon) == bool(name) == (":" in SOURCES[kind].form)
 
 
 def load(config) -> Dataset:
-    """Loads `config.source` (the config's group `data`): mnist_5k, tfds:NAME or idx:FOLDER; and its `studio`, if any.
+    """Loads `config.source` (the config's group `data`), one of SOURCES; and sets it into its `studio`, if any.
 
     Images of every source are resized to `config.image_size` and repeated to `config.channels`, unless these are 0.
 
     Raises:
-      ValueError: names the file or the field at fault and what was expected.
+      InputError: names the file or the field at fault and what was expected.
     """
-    dataset = _load_source(config)
+    if not is_source(config.source):
+        raise InputError(f"config.data.source is {config.source!r}; allowed: {forms()}")
+    kind, _, name = config.source.partition(":")
+    dataset = SOURCES[kind].load(config, name)
     if not config.studio:
         return dataset
     splits = []
     for split in (dataset.train, dataset.test):
-        images, masks = studio.place(pad_to(split.images, dataset.size), config.studio)
+        images, masks = studio.place(split.images, config.studio)
         splits.append(Split(images, split.targets, masks))
-    return Dataset(f"{dataset.name}, {config.studio}", *splits, dataset.class_names)
-
-
-def _load_source(config) -> Dataset:
-    kind, _, name = config.source.partition(":")
-    if config.source == "mnist_5k":
-        return mnist_5k.load(config)
-    if kind == "tfds" and name:
-        return tfds.load(config, name)
-    if kind == "idx" and name:
-        folder = Path(name).expanduser()
-        return make_dataset(config, f"idx:{folder.resolve().name}", idx.load(folder))
-    raise InputError(f"config.data.source is {config.source!r}; allowed: mnist_5k, tfds:NAME or idx:FOLDER")
+    shape = splits[0].images.shape[1:]
+    return Dataset(f"{dataset.name}, {config.studio}", *splits, dataset.class_names, shape)

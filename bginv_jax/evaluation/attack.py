@@ -19,11 +19,10 @@ from matplotlib.figure import Figure
 
 from bginv_jax.backgrounds import families
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import attack_charts as attack_report
-from bginv_jax.evaluation import scoring, search
-from bginv_jax.evaluation import table1 as report
+from bginv_jax.evaluation import attack_charts, scoring, search, table1
+from bginv_jax.evaluation.records import title
 from bginv_jax.images.masks import dilate
-from bginv_jax.images.pixels import as_float, pad_to
+from bginv_jax.images.pixels import as_float
 from bginv_jax.methods.tasks import CLASSIFICATION, Task
 
 _LOG = logging.getLogger("bginv_jax.attack")  # run with -m, __name__ is __main__
@@ -80,11 +79,11 @@ def curves(
       targets: (N, ...), as the task's loss takes them.
       options: how long is searched.
       budgets: of the white-box search: how far a pixel may move from where it is in the image, increasing.
-      task: loss and score; a score above 0.5 is right.
+      task: loss, and a measure "accuracy", above 0.5 where an image is right.
       chunk: images at a time; `predict` always gets so many or, where there are fewer, all of them.
 
     Returns:
-      Records as attack_report takes them, without "row", and what each search found, by its name.
+      Records as attack_charts takes them, without "row", and what each search found, by its name.
 
     Raises:
       ValueError: for arrays that do not fit together, an option out of range, or a predictor that JAX cannot trace.
@@ -125,9 +124,9 @@ def _counted(right: np.ndarray) -> dict:
     return {"correct": correct, "count": count, "accuracy": 100 * correct / count}
 
 
-def _names(runs: Sequence[scoring.Run]) -> list[str]:
+def _names(runs: Sequence[scoring.TrainedRun]) -> list[str]:
     """A name for each row: its method, and whatever else tells it from the others."""
-    methods = [report.TITLES[run.seeds[0].config.method] for run in runs]
+    methods = [title(run.seeds[0].config.method) for run in runs]
     several = len({run.dataset.name for run in runs}) > 1
     names = [f"{name}, {run.dataset.name}" if several else name for name, run in zip(methods, runs, strict=True)]
     if len(set(names)) < len(names):
@@ -137,14 +136,14 @@ def _names(runs: Sequence[scoring.Run]) -> list[str]:
     return names
 
 
-def _attack(run: scoring.Run, count: int, halo: int, options: Options) -> tuple[list[dict], Figure]:
+def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) -> tuple[list[dict], Figure]:
     """Records of the run's first seed, and the picture of the worst backgrounds."""
     trained, names = run.seeds[0], run.dataset.class_names
-    x = np.asarray(as_float(pad_to(run.dataset.test.images[:count], run.dataset.size)))
+    x = np.asarray(as_float(run.dataset.test.images[:count]))
     targets = run.dataset.test.targets[:count]
-    objects = run.dataset.test.objects(run.dataset.size)[:count].astype(np.float32)
+    objects = run.dataset.test.objects[:count].astype(np.float32)
     masks = np.asarray(dilate(objects, np.full(len(x), halo), largest=halo))
-    predict = Partial(jax.jit(trained.method.predict), trained.params)
+    predict = Partial(jax.jit(trained.method.predict), trained.networks)
     records, found = curves(predict, x, masks, targets, options)  # not trained.method.task: its loss may be smoothed
     own = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
     shown = slice(min(_PICTURES, len(x)))
@@ -153,11 +152,11 @@ def _attack(run: scoring.Run, count: int, halo: int, options: Options) -> tuple[
         name: [names[i] for i in np.asarray(predict(pictures)).argmax(axis=-1)]
         for name, pictures in {"none": x[shown], **worst}.items()
     }
-    figure = attack_report.worst_figure(x[shown], worst, [names[i] for i in targets[shown]], predictions)
+    figure = attack_charts.worst_figure(x[shown], worst, [names[i] for i in targets[shown]], predictions)
     return [{**own, **record} for record in records], figure
 
 
-def write(runs: Sequence[scoring.Run], output: Path, *, count: int, halo: int, options: Options) -> list[dict]:
+def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo: int, options: Options) -> list[dict]:
     """Attacks the first seed of each run, writes everything to the folder `output`, prints the table; the records.
 
     Args:
@@ -173,6 +172,10 @@ def write(runs: Sequence[scoring.Run], output: Path, *, count: int, halo: int, o
     for name, value, least in (("count", count, 1), ("halo", halo, 0)):
         if value < least:
             raise InputError(f"{name} is {value}; expected at least {least}")
+    for run in runs:
+        task = run.seeds[0].config.task
+        if task != "classification":
+            raise InputError(f"workdir {run.workdir} was trained with config.task {task}; allowed: classification")
     names, records = _names(runs), []
     for i, (name, run) in enumerate(zip(names, runs, strict=True)):
         _LOG.info("%s", name)
@@ -182,12 +185,12 @@ def write(runs: Sequence[scoring.Run], output: Path, *, count: int, halo: int, o
         if i == 0:
             figure.savefig(output / "worst.png")
     (output / "attack.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    cells = attack_report.table(records)
+    cells = attack_charts.table(records)
     lines = [f"the first {records[0]['count']} test images, {halo} pixels around the object left as they are"]
     lines.append(", ".join(f"{name} {value}" for name, value in options._asdict().items()))
-    lines += [report.run_line(run.workdir, run.seeds[:1]) for run in runs]
-    (output / "attack.md").write_text(report.as_markdown(cells) + "\n" + "".join(f"- {line}\n" for line in lines))
-    attack_report.picture(records, output / "attack.png")
-    print("\n".join([report.as_text(cells), *lines]))
+    lines += [table1.run_line(run.workdir, run.seeds[:1]) for run in runs]
+    (output / "attack.md").write_text(table1.as_markdown(cells) + "\n" + "".join(f"- {line}\n" for line in lines))
+    attack_charts.picture(records, output / "attack.png")
+    print("\n".join([table1.as_text(cells), *lines]))
     print(f"written to {output}: attack.jsonl, attack.md, attack.png, worst.png")
     return records

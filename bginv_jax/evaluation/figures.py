@@ -4,8 +4,9 @@ figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, 
 proposal's; all of the first seed, on the data set's first test image of each class.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,14 +14,16 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bginv_jax.backgrounds import patterns as backgrounds
+from bginv_jax.backgrounds import patterns
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.evaluation import predictors, scoring
+from bginv_jax.evaluation.records import measure_title, number, value
 from bginv_jax.evaluation.table1 import COLOURS
 from bginv_jax.images import attention
 from bginv_jax.images.compose import compose
-from bginv_jax.images.pixels import as_float, pad_to
+from bginv_jax.images.pixels import as_float
 from bginv_jax.methods import schedule
+from bginv_jax.methods.tasks import Targets
 from bginv_jax.training import progress
 
 _ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
@@ -44,16 +47,18 @@ def show(axes, image: np.ndarray, cmap: str = "gray") -> None:
     axes.imshow(np.clip(image, 0, 1), cmap=cmap, vmin=0, vmax=1, interpolation="nearest")
 
 
-def examples(dataset: Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Test images, the first of each class by turns: uint8 (count, S, S, C), padded; and their labels."""
+def examples(dataset: Dataset, count: int) -> tuple[np.ndarray, Targets]:
+    """Test images uint8 (count, S, S, C), where there are classes the first of each by turns; and their targets."""
+    if not dataset.class_names:
+        return dataset.test.images[:count], jax.tree.map(lambda leaf: leaf[:count], dataset.test.targets)
     places = [np.flatnonzero(dataset.test.targets == label) for label in range(len(dataset.class_names))]
     rounds = (place[i] for i in range(len(dataset.test.targets)) for place in places if i < len(place))
     chosen = [place for _, place in zip(range(count), rounds, strict=False)]
-    return pad_to(dataset.test.images[chosen], dataset.size), dataset.test.targets[chosen]
+    return dataset.test.images[chosen], dataset.test.targets[chosen]
 
 
-def accuracy_figure(x: np.ndarray, accuracies: dict[str, float]) -> Figure:
-    """Figure 1: one image on each background, and below it the accuracy there, percent.
+def accuracy_figure(x: np.ndarray, accuracies: dict[str, float], measure: str = "accuracy") -> Figure:
+    """Figure 1: one image on each background, and below it the accuracy there, percent, or another measure.
 
     Args:
       x: (1, S, S, C).
@@ -61,10 +66,10 @@ def accuracy_figure(x: np.ndarray, accuracies: dict[str, float]) -> Figure:
     """
     figure, axes = grid(1, len(accuracies))
     for one, (name, accuracy) in zip(axes[0], accuracies.items(), strict=True):
-        show(one, backgrounds.compose_test(x, name)[0])
+        show(one, patterns.compose_test(x, name)[0])
         one.set_title(name.capitalize(), fontsize=10)
-        one.set_xlabel(f"{accuracy:.1f}", fontsize=11, fontweight="bold")
-    axes[0, 0].set_ylabel("accuracy (%)", fontsize=9)
+        one.set_xlabel(number(accuracy, measure), fontsize=11, fontweight="bold")
+    axes[0, 0].set_ylabel(measure_title(measure).lower(), fontsize=9)
     return figure
 
 
@@ -89,22 +94,13 @@ def attention_figure(x: np.ndarray, heat: np.ndarray, boxes: np.ndarray) -> Figu
     return figure
 
 
-def networks_figure(
-    x: np.ndarray,
-    m: np.ndarray,
-    b: np.ndarray,
-    shares: np.ndarray,
-    labels: np.ndarray,
-    names: Sequence[str],
-) -> Figure:
+def networks_figure(x: np.ndarray, m: np.ndarray, b: np.ndarray, show_prediction: Callable[[Any, int], None]) -> Figure:
     """Figure 3: each image on its way through the three networks, one a row.
 
     Args:
       x, b: (N, S, S, C) in [0, 1].
       m: (N, S, S, 1).
-      shares: (N, classes), what f makes of m x + b (1 - m), from 0 to 1.
-      labels: (N,).
-      names: of the classes.
+      show_prediction: (axes, i) draws what f makes of m x + b (1 - m) of image i, such as `bars` or `texts`.
     """
     columns = ("$x$", "$f_m(x)$", "$f_b(z)$", r"$m\,x + b\,(1-m)$", "prediction of $f$")
     figure, axes = grid(len(x), len(columns))
@@ -112,14 +108,32 @@ def networks_figure(
     for i, row in enumerate(axes):
         for one, image in zip(row, (x[i], m[i], b[i], composed[i]), strict=False):
             show(one, image)
-        colours = [_BLUE if label == labels[i] else _GREY for label in range(len(names))]
-        row[-1].bar(range(len(names)), shares[i], color=colours)
-        row[-1].set(ylim=(0, 1.05), box_aspect=1)
-        rotation = 90 if max(map(len, names)) > 2 else 0
-        row[-1].set_xticks(range(len(names)), names, fontsize=6, rotation=rotation)
+        show_prediction(row[-1], i)
     for one, name in zip(axes[0], columns, strict=True):
         one.set_title(name, fontsize=10)
     return figure
+
+
+def bars(shares: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Callable[[Any, int], None]:
+    """Predictions as bars: shares (N, classes) from 0 to 1, labels (N,) in colour, names of the classes."""
+
+    def draw(axes, i):
+        colours = [_BLUE if label == labels[i] else _GREY for label in range(len(names))]
+        axes.bar(range(len(names)), shares[i], color=colours)
+        axes.set(ylim=(0, 1.05), box_aspect=1)
+        axes.set_xticks(range(len(names)), names, fontsize=6, rotation=90 if max(map(len, names)) > 2 else 0)
+
+    return draw
+
+
+def texts(words: Sequence[str]) -> Callable[[Any, int], None]:
+    """Predictions as texts (N,)."""
+
+    def draw(axes, i):
+        axes.text(0.5, 0.5, words[i], ha="center", va="center", fontsize=9)
+        axes.set_box_aspect(1)
+
+    return draw
 
 
 def _epochs(steps: Sequence[int], trained: predictors.Trained) -> list[float]:
@@ -127,7 +141,7 @@ def _epochs(steps: Sequence[int], trained: predictors.Trained) -> list[float]:
     phases = schedule.make_phases(trained.config.schedule, trained.config.steps)
     spans = [(phase.start, phase.stop) for phase in phases if "f_b" in phase.networks]
     images_seen = [sum(max(0, min(step, b) - a) for a, b in spans) * trained.config.batch_size for step in steps]
-    return [count / trained.dataset["train_count"] for count in images_seen]
+    return [count / trained.description.train_count for count in images_seen]
 
 
 def epochs_strip(strips: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
@@ -164,25 +178,27 @@ def write_animation(strips: Sequence[np.ndarray], epochs: Sequence[float], path:
 
 def _attention_on_backgrounds(trained: predictors.Trained, dataset: Dataset) -> Figure:
     x, _ = examples(dataset, _COLUMNS)
-    pairs = zip(x, backgrounds.BACKGROUNDS, strict=True)
-    x = np.concatenate([backgrounds.compose_test(image[None], name) for image, name in pairs])
-    return attention_figure(x, *map(np.asarray, jax.jit(trained.method.attend)(trained.params, x)))
+    pairs = zip(x, patterns.BACKGROUNDS, strict=True)
+    x = np.concatenate([patterns.compose_test(image[None], name) for image, name in pairs])
+    return attention_figure(x, *map(np.asarray, jax.jit(trained.method.attend)(trained.networks, x)))
 
 
 def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
-    method, params = trained.method, trained.params
-    x, labels = examples(dataset, 5)
+    method, networks = trained.method, trained.networks
+    x, targets = examples(dataset, 5)
 
     def through(x, keys):
-        m, b = method.binarize(method.predict_mask(params, x)), method.paint(params, keys)
-        return m, b, jax.nn.softmax(method.predict(params, compose(x, m, b)))
+        m, b = method.ready_masks(networks, x), method.paint(networks, keys)
+        return m, b, method.predict(networks, compose(x, m, b))
 
     x = np.asarray(as_float(x))
-    outputs = jax.jit(through)(x, jax.random.split(jax.random.key(0), len(x)))
-    return networks_figure(x, *map(np.asarray, outputs), labels, dataset.class_names)
+    m, b, outputs = map(np.asarray, jax.jit(through)(x, jax.random.split(jax.random.key(0), len(x))))
+    if dataset.class_names:
+        return networks_figure(x, m, b, bars(np.asarray(jax.nn.softmax(outputs)), targets, dataset.class_names))
+    return networks_figure(x, m, b, texts(method.task.describe(outputs)))
 
 
-def write(run: scoring.Run, records: Sequence[dict], output: Path) -> list[str]:
+def write(run: scoring.TrainedRun, records: Sequence[dict], output: Path) -> list[str]:
     """Writes the figures that a workdir has to the folder `output` and returns their names.
 
     Args:
@@ -192,10 +208,14 @@ def write(run: scoring.Run, records: Sequence[dict], output: Path) -> list[str]:
     """
     trained = run.seeds[0]
     method, seed = trained.config.method, trained.config.seed
-    if method == "vanilla":
+    if not (trained.method.attend or trained.method.paint):
         own = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
         x = examples(run.dataset, 5)[0][-1:]
-        drawn = {"figure1.png": accuracy_figure(x, {record["background"]: record["accuracy"] for record in own})}
+        drawn = {
+            "figure1.png": accuracy_figure(
+                x, {record["background"]: value(record) for record in own}, trained.method.task.shown
+            )
+        }
     elif trained.method.attend:
         drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}
     else:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import config as configs
-from bginv_jax.evaluation import scoring
-from bginv_jax.evaluation import table1 as report
+from bginv_jax.evaluation import scoring, table1
 from bginv_jax.training import provenance
 
 _STYLE = """
@@ -35,12 +34,14 @@ def _element(tag: str, text: object) -> str:
     return f"<{tag}>{html.escape(str(text))}</{tag}>"
 
 
+def _row(kind: str, tag: str, cells: Sequence[str]) -> str:
+    return f"<tr{kind}>" + "".join(_element(tag, cell) for cell in cells) + "</tr>"
+
+
 def _table(records: Sequence[dict]) -> str:
-    head, *lines = report.table(records)
-    rows = ["<tr>" + "".join(_element("th", cell) for cell in head) + "</tr>"]
-    for i, line in enumerate(lines):
-        kind = ' class="poster"' if i % 2 else ""
-        rows.append(f"<tr{kind}>" + "".join(_element("td", cell) for cell in line) + "</tr>")
+    rows = [_row("", "th", table1.heads(records))]
+    for line in table1.lines(records):
+        rows.append(_row(' class="poster"' if line.poster else "", "td", [line.title, *line.cells]))
     return "<table>" + "\n".join(rows) + "</table>"
 
 
@@ -67,7 +68,7 @@ def _origin(origin: dict) -> dict[str, object]:
     }
 
 
-def _run(run: scoring.Run) -> str:
+def _run(run: scoring.TrainedRun) -> str:
     first = run.seeds[0]
     defaults = configs.flatten(configs.default_config())
     seeds = tuple(one.config.seed for one in run.seeds)
@@ -79,11 +80,11 @@ def _run(run: scoring.Run) -> str:
     facts = _origin(first.origin) | {
         "seeds": ", ".join(map(str, seeds)),
         "steps": f"{first.steps} of {first.config.steps}",
-        "data": f"{first.dataset['name']}, SHA-256 {first.dataset['sha256']}",
+        "data": f"{first.description.name}, SHA-256 {first.description.sha256}",
     }
     return "\n".join(
         [
-            _element("h3", report.run_line(run.workdir, run.seeds)),
+            _element("h3", table1.run_line(run.workdir, run.seeds)),
             _facts(facts),
             _element("p", "Config, where it is not the default:" if changed else "Config: the defaults."),
             *([_facts(changed)] if changed else []),
@@ -95,7 +96,7 @@ def _run(run: scoring.Run) -> str:
     )
 
 
-def render(runs: Sequence[scoring.Run], records: Sequence[dict], pictures: Sequence[Path]) -> str:
+def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures: Sequence[Path]) -> str:
     """The page as text.
 
     Args:

@@ -1,62 +1,90 @@
-"""Trained networks as plain functions of NumPy arrays, from a workdir alone."""
+"""Trained networks as functions of images, from a workdir alone."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.images.pixels import as_float, pad_to
-from bginv_jax.methods import registry
-from bginv_jax.methods.contract import Method
-from bginv_jax.training import checkpoints, state, step
+from bginv_jax.images.pixels import as_float, crop_to, pad_to
+from bginv_jax.methods.contract import Method, Networks
+from bginv_jax.methods.registry import make_method
+from bginv_jax.training import checkpoints
+from bginv_jax.training import devices as hardware
+from bginv_jax.training.state import split_seeds
 
 _LOG = logging.getLogger(__name__)
 
-Predictor = Callable[[np.ndarray], np.ndarray]
-
 
 class Trained(NamedTuple):
-    """What a workdir holds: the method and its parameters, the config and data of training, where and for how long."""
+    """What a workdir holds of one seed.
+
+    method: as the config and the description make it.
+    networks: its variables by name.
+    config: of training, with this seed.
+    description: of the data of training.
+    origin: of `provenance.describe`.
+    steps: that were taken.
+    """
 
     method: Method
-    params: dict[str, Any]
+    networks: Networks
     config: ConfigDict
-    dataset: dict
+    description: Description
     origin: dict
     steps: int
+
+
+def find_workdir(path: str | Path) -> Path:
+    """The workdir that a path means: itself, or the folder above its `checkpoints`."""
+    path = Path(path).expanduser()
+    return path.absolute().parent if path.name == "checkpoints" and not (path / "checkpoints").is_dir() else path
 
 
 def load_seeds(workdir: str | Path) -> list[Trained]:
     """Reads the newest checkpoint of `workdir` that is intact: one Trained for each seed, whose config has that seed.
 
     Raises:
-      ValueError: if there is none.
+      InputError: if there is none.
     """
-    restored = None
-    if (Path(workdir).expanduser() / "checkpoints").is_dir():
-        with checkpoints.open_manager(workdir) as manager:
-            restored = checkpoints.restore(manager, state.saved_template)
+
+    def saved(meta: dict) -> tuple[ConfigDict, Description, Method]:
+        config, description = configs.saved_config(meta["config"]), Description.from_json(meta["dataset"])
+        return config, description, make_method(config, description)
+
+    def shapes(meta: dict) -> Networks:
+        config, _, method = saved(meta)
+        networks = jax.eval_shape(method.init, jax.random.key(0))
+        if not config.seeds:
+            return networks
+        several = len(config.seeds)
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((several, *leaf.shape), leaf.dtype), networks)
+
+    restored, folder = None, find_workdir(workdir)
+    if (folder / "checkpoints").is_dir():
+        with checkpoints.open_manager(folder) as manager:
+            restored = checkpoints.restore_networks(manager, shapes)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
-    train_state, meta = restored
-    config = configs.saved_config(meta["config"])
-    steps, origin = int(train_state.step), meta.get("origin", {})
-    if steps < config.steps:
-        _LOG.warning("%s: trained for %d of %d steps", workdir, steps, config.steps)
-    method = registry.make_method(config, meta["dataset"])
-    if not config.seeds:
-        return [Trained(method, train_state.params, config, meta["dataset"], origin, steps)]
+    config, description, method = saved(restored.meta)
+    if restored.steps < config.steps:
+        _LOG.warning("%s: trained for %d of %d steps", workdir, restored.steps, config.steps)
+    seeds = config.seeds or (config.seed,)
+    networks = split_seeds(restored.networks, len(seeds)) if config.seeds else [restored.networks]
     trained = []
-    for seed, params in zip(config.seeds, state.split_seeds(train_state.params, len(config.seeds)), strict=True):
-        own = config.copy_and_resolve_references()
-        own.seed, own.seeds = seed, ()
-        trained.append(Trained(method, params, own, meta["dataset"], origin, steps))
+    for seed, variables in zip(seeds, networks, strict=True):
+        single = config.copy_and_resolve_references()
+        single.seed, single.seeds = seed, ()
+        origin = restored.meta.get("origin", {})
+        trained.append(Trained(method, variables, single, description, origin, restored.steps))
     return trained
 
 
@@ -64,7 +92,7 @@ def load_trained(workdir: str | Path, *, seed: int | None = None) -> Trained:
     """One seed of `load_seeds`: the first, or `seed`.
 
     Raises:
-      ValueError: if there is no checkpoint, or the run has no such seed.
+      InputError: if there is no checkpoint, or the run has no such seed.
     """
     trained = {one.config.seed: one for one in load_seeds(workdir)}
     if seed is not None and seed not in trained:
@@ -72,31 +100,73 @@ def load_trained(workdir: str | Path, *, seed: int | None = None) -> Trained:
     return next(iter(trained.values())) if seed is None else trained[seed]
 
 
-def _on_images(trained: Trained, apply: Callable, crop: bool) -> Predictor:
-    """apply(params, images) on images of the data set's native size, or of the size that the networks see."""
-    height, width, channels = trained.dataset["shape"]
-    size = trained.dataset["size"]
-    forward = step.make_forward(apply, jax.local_devices())
-    top, left = (size - height) // 2, (size - width) // 2
+class Predictor:
+    """A trained network as a function of NumPy arrays: images -> outputs.
 
-    def predict(batch: np.ndarray) -> np.ndarray:
-        batch = np.asarray(batch)
-        if batch.dtype != np.uint8 and not np.issubdtype(batch.dtype, np.floating):
-            raise InputError(f"images are {batch.dtype}; expected uint8, or floats in [0, 1]")
-        native = batch.shape[1:] == (height, width, channels)
-        if not native and batch.shape[1:] != (size, size, channels):
-            raise InputError(f"images are {batch.shape}; expected (N, {height}, {width}, {channels})")
-        if batch.dtype != np.uint8 and batch.size and not (batch.min() >= 0 and batch.max() <= 1):
-            raise InputError(f"images from {batch.min()} to {batch.max()}; expected uint8, or floats in [0, 1]")
-        batch = as_float(batch).astype(np.float32)  # one dtype, one compiled program
-        outputs = forward(trained.params, pad_to(batch, size))
-        return outputs[:, top : top + height, left : left + width] if crop and native else outputs
+    It compiles once, for one shape, and can be pickled and sent to a process that was spawned.
+    """
 
-    return predict
+    def __init__(self, trained: Trained, *, masks: bool = False):
+        self._trained, self._masks = trained, masks
+        self._process, self._forward = os.getpid(), None
+
+    def __getstate__(self) -> dict[str, Any]:
+        trained = self._trained
+        return {
+            "networks": jax.tree.map(np.asarray, trained.networks),
+            "config": trained.config.to_dict(),
+            "description": trained.description.to_json(),
+            "origin": trained.origin,
+            "steps": trained.steps,
+            "masks": self._masks,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        config, description = configs.saved_config(state["config"]), Description.from_json(state["description"])
+        method = make_method(config, description)
+        trained = Trained(method, state["networks"], config, description, state["origin"], state["steps"])
+        self.__init__(trained, masks=state["masks"])
+
+    def _checked(self, images: Any) -> np.ndarray:
+        """Images as float32 in [0, 1]."""
+        images, (height, width, channels) = np.asarray(images), self._trained.description.shape
+        if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+            raise InputError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
+        if images.ndim != 4 or images.shape[1:] not in (
+            self._trained.description.input_shape,
+            (height, width, channels),
+        ):
+            raise InputError(f"images are {images.shape}; expected (N, {height}, {width}, {channels})")
+        if images.dtype != np.uint8:
+            images = images.astype(np.float32)
+            if images.size and not (images.min() >= 0 and images.max() <= 1):
+                raise InputError(f"images from {images.min()} to {images.max()}; expected uint8, or floats in [0, 1]")
+        return np.asarray(as_float(images), np.float32)  # one type, one compiled program
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C), native or padded size, uint8 or float in [0, 1] -> outputs (N, ...), float32.
+
+        Raises:
+          InputError: for images of another shape, type or range.
+          RuntimeError: in a process forked from the one that loaded the predictor, where JAX would wait for ever.
+        """
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "this predictor was loaded before the process was forked, and JAX does not work after a fork; start "
+                "processes with multiprocessing.get_context('spawn'), or load the predictor in the new process"
+            )
+        images, method = self._checked(images), self._trained.method
+        if self._forward is None:
+            self._forward = hardware.make_forward(
+                method.predict_mask if self._masks else method.predict, hardware.local()
+            )
+        padded = pad_to(images, self._trained.description.size)
+        outputs = self._forward(self._trained.networks, padded).astype(np.float32)
+        return crop_to(outputs, images.shape[1:3]) if self._masks else outputs
 
 
 def load_predictor(workdir: str | Path, *, seed: int | None = None) -> Predictor:
-    """The trained classifier: images -> logits.
+    """The trained classifier: images -> logits, or whatever the task's outputs are.
 
     Args:
       workdir: a folder that `bginv_jax.train` wrote.
@@ -108,20 +178,43 @@ def load_predictor(workdir: str | Path, *, seed: int | None = None) -> Predictor
       once.
 
     Raises:
-      ValueError: if the workdir holds no checkpoint, or no such seed; the function, for images of another shape, type
+      InputError: if the workdir holds no checkpoint, or no such seed; the function, for images of another shape, type
         or range.
     """
-    trained = load_trained(workdir, seed=seed)
-    return _on_images(trained, trained.method.predict, crop=False)
+    return Predictor(load_trained(workdir, seed=seed))
 
 
 def load_mask_generator(workdir: str | Path, *, seed: int | None = None) -> Predictor:
     """The trained mask generator: images -> masks (N, H, W, 1) in [0, 1], 1 on the object; else as `load_predictor`.
 
     Raises:
-      ValueError: also if the workdir's method has no masks.
+      InputError: also if the workdir's method has no masks.
     """
     trained = load_trained(workdir, seed=seed)
     if trained.method.predict_mask is None:
         raise InputError(f"workdir {workdir} was trained with method {trained.config.method}, which has no masks")
-    return _on_images(trained, trained.method.predict_mask, crop=True)
+    return Predictor(trained, masks=True)
+
+
+def load_pure(
+    workdir: str | Path, *, seed: int | None = None
+) -> tuple[Callable[[Networks, jax.Array], jax.Array], Networks]:
+    """The trained classifier for other JAX programs: a pure function that can be jitted, mapped and differentiated.
+
+    Args:
+      workdir, seed: as `load_predictor`.
+
+    Returns:
+      apply, variables: apply(variables, images) -> outputs (N, ...) of images (N, H, W, C), native size, uint8 or float
+      in [0, 1]; nothing is checked.
+
+    Raises:
+      InputError: if the workdir holds no checkpoint, or no such seed.
+    """
+    trained = load_trained(workdir, seed=seed)
+    size = trained.description.size
+
+    def apply(variables: Networks, images: jax.Array) -> jax.Array:
+        return trained.method.predict(variables, pad_to(as_float(images).astype(jnp.float32), size))
+
+    return apply, trained.networks

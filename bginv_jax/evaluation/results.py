@@ -11,15 +11,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import figures, page, scoring
-from bginv_jax.evaluation import table1 as report
+from bginv_jax.evaluation import figures, page, scoring, table1
 
 
 def _write_lines(path: Path, records: Iterable[dict]) -> None:
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
-def write(runs: Sequence[scoring.Run], output: Path, *, html: Path | None = None) -> list[dict]:
+def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None = None) -> list[dict]:
     """Scores `runs`, writes records, table and figures to the folder `output`, prints the table; the table's records.
 
     Raises:
@@ -31,14 +30,14 @@ def write(runs: Sequence[scoring.Run], output: Path, *, html: Path | None = None
             raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
     output.mkdir(parents=True, exist_ok=True)
     records = [record for run in runs for record in scoring.score(run)]
-    table = report.text(records)
+    table = table1.text(records)
     rates = [record for run in runs for record in scoring.sweep(run)]
     _write_lines(output / "results.jsonl", records)
     _write_lines(output / "rates.jsonl", rates)
-    lines = [report.run_line(run.workdir, run.seeds) + report.overlaps(scoring.mask_overlaps(run)) for run in runs]
-    (output / "table1.md").write_text(report.markdown(records) + "\n" + "".join(f"- {line}\n" for line in lines))
-    report.picture(records, output / "table1.png")
-    report.rate_picture(rates, output / "rates.png")
+    lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
+    (output / "table1.md").write_text(table1.markdown(records) + "\n" + "".join(f"- {line}\n" for line in lines))
+    table1.picture(records, output / "table1.png")
+    table1.rate_picture(rates, output / "rates.png")
     written = ["results.jsonl", "table1.md", "table1.png", "rates.jsonl", "rates.png"]
     drawn: set[str] = set()
     for run in runs:

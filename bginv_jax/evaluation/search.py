@@ -67,6 +67,10 @@ def _chunks(places: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
         yield np.resize(places[first : first + chunk], chunk)
 
 
+def _right(task: Task, outputs, targets):
+    return task.measures(outputs, targets)["accuracy"] > 0.5
+
+
 def _worse(right, loss, than_right, than_loss):
     return (than_right & ~right) | ((right == than_right) & (loss > than_loss))
 
@@ -79,7 +83,7 @@ def _keys(seed: jax.Array, turn: jax.Array, places: jax.Array) -> jax.Array:
 
 def _measure(predict: Predict, x: np.ndarray, targets: np.ndarray, task: Task) -> tuple[np.ndarray, np.ndarray]:
     outputs = jnp.asarray(predict(x))
-    return np.asarray(task.score(outputs, targets)) > 0.5, np.asarray(task.loss(outputs, targets))
+    return np.asarray(_right(task, outputs, targets)), np.asarray(task.loss(outputs, targets))
 
 
 def clean(
@@ -109,7 +113,7 @@ def _ascend(predict, keys, fresh, budget, x, masks, targets, right, loss, worst,
     def losses(z):
         outputs = predict(z)
         loss = task.loss(outputs, targets)
-        return loss.sum(), (task.score(outputs, targets) > 0.5, loss)
+        return loss.sum(), (_right(task, outputs, targets), loss)
 
     def move(_, state):
         z, right, loss, worst = state
@@ -152,7 +156,7 @@ def projected_gradient(
       steps: of 2.5 budget / steps each.
       restarts: ascents for each budget: the first from the worst so far, the others from random points.
       seed: of the random points.
-      task: loss and score.
+      task: loss and accuracy.
       chunk: images at a time.
 
     Raises:
@@ -236,7 +240,7 @@ def worst_of(
       masks: (N, S, S, 1), 0 or 1.
       targets: (N, ...), as the task's loss takes them.
       backgrounds: (K, S, S, C) in [0, 1].
-      task: loss and score.
+      task: loss and accuracy.
       chunk: images at a time.
 
     Raises:

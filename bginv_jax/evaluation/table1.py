@@ -1,18 +1,18 @@
 """Table 1 as text, Markdown and a picture, drawn from records alone.
 
-A record is {"dataset", "method", "seed", "background", "correct", "count", "accuracy"}, accuracy in percent.
+Records are as `records` has them.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
-from bginv_jax.errors import InputError
 from bginv_jax.evaluation.predictors import Trained
+from bginv_jax.evaluation.records import measure_of, measure_title, rows, title, value
 from bginv_jax.methods.schedule import make_phases
 
 # Table 1 of the poster, in percent, in the order of BACKGROUNDS.
@@ -23,67 +23,33 @@ POSTER = {
 }
 # Okabe and Ito's colours, which are told apart with any colour vision.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#000000")
+_COLUMNS = [name.capitalize() for name in BACKGROUNDS]
 MARKERS = ("o", "s", "^", "D", "v", "x")
-TITLES = {"vanilla": "Vanilla CNN", "attention": "Attention", "proposal": "Proposal"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One method on one data set: mean and standard deviation over its seeds for each background, percent."""
+class Line(NamedTuple):
+    """A line of the table: its title, its cells, and whether they are the poster's."""
 
-    dataset: str
-    method: str
-    seeds: int
-    count: int
-    means: tuple[float, ...]
-    deviations: tuple[float, ...]
-
-    def cells(self) -> list[str]:
-        if self.seeds == 1:
-            return [f"{mean:.1f}" for mean in self.means]
-        return [f"{mean:.1f}±{deviation:.1f}" for mean, deviation in zip(self.means, self.deviations, strict=True)]
+    title: str
+    cells: list[str]
+    poster: bool
 
 
-def rows(records: Sequence[dict]) -> list[Row]:
-    """The table's rows: by data set as they come, within it in the poster's order.
-
-    Raises:
-      ValueError: if a run lacks a background, or a record stands twice.
-    """
-    found: dict[tuple[str, str], dict[int, dict[str, dict]]] = {}
-    for record in records:
-        runs = found.setdefault((record["dataset"], record["method"]), {})
-        run = runs.setdefault(record["seed"], {})
-        if record["background"] in run:
-            raise InputError(f"two records of {record['dataset']}, {record['method']}, seed {record['seed']}")
-        run[record["background"]] = record
-    datasets, order = list(dict.fromkeys(dataset for dataset, _ in found)), list(POSTER)
+def lines(records: Sequence[dict]) -> list[Line]:
+    """Each of our rows, then the poster's row of the same method, if it has one."""
     table = []
-    for (dataset, method), runs in sorted(found.items(), key=lambda i: (datasets.index(i[0][0]), order.index(i[0][1]))):
-        for seed, run in runs.items():
-            missing = [name for name in BACKGROUNDS if name not in run]
-            if missing:
-                raise InputError(f"no records of {dataset}, {method}, seed {seed} on {', '.join(missing)}")
-        accuracy = np.array([[run[name]["accuracy"] for name in BACKGROUNDS] for run in runs.values()])
-        deviations = accuracy.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(BACKGROUNDS))
-        count = next(iter(runs.values()))["none"]["count"]
-        table.append(Row(dataset, method, len(runs), count, tuple(accuracy.mean(axis=0)), tuple(deviations)))
-    return table
-
-
-def _lines(records: Sequence[dict]) -> list[tuple[str, list[str]]]:
-    """Pairs of a title and its cells: each of our rows, then the poster's row of the same method."""
-    lines = []
     for row in rows(records):
         seeds = "1 seed" if row.seeds == 1 else f"{row.seeds} seeds"
-        lines.append((f"{TITLES[row.method]}, {row.dataset} ({row.count} images, {seeds})", row.cells()))
-        lines.append((f"{TITLES[row.method]}, poster (MNIST)", [f"{value:.1f}" for value in POSTER[row.method]]))
-    return lines
+        table.append(Line(f"{title(row.method)}, {row.dataset} ({row.count} images, {seeds})", row.cells(), False))
+        if row.method in POSTER and row.measure == "accuracy":
+            figures = [f"{figure:.1f}" for figure in POSTER[row.method]]
+            table.append(Line(f"{title(row.method)}, poster (MNIST)", figures, True))
+    return table
 
 
 def run_line(workdir: Path, seeds: Sequence[Trained]) -> str:
     """What was trained, for a line below the table: method, seeds, batch size and the epochs of each phase."""
-    config, taken, count = seeds[0].config, seeds[0].steps, seeds[0].dataset["train_count"]
+    config, taken, count = seeds[0].config, seeds[0].steps, seeds[0].description.train_count
     numbers = ", ".join(str(one.config.seed) for one in seeds)
     epochs = [
         f"{phase.name} {max(0, min(phase.stop, taken) - phase.start) * config.batch_size / count:.2f}"
@@ -100,13 +66,14 @@ def overlaps(values: Sequence[float]) -> str:
     return "; IoU of masks and objects " + ", ".join(f"{value:.1f}" for value in values) + " %" if values else ""
 
 
-def _heads() -> list[str]:
-    return [name.capitalize() for name in BACKGROUNDS]
+def heads(records: Sequence[dict]) -> list[str]:
+    """What is measured, and where."""
+    return [measure_title(measure_of(records)), *_COLUMNS]
 
 
 def table(records: Sequence[dict]) -> list[list[str]]:
     """Table 1 as cells: the heads, then our rows, each above the poster's."""
-    return [["Accuracy (%)", *_heads()], *([title, *cells] for title, cells in _lines(records))]
+    return [heads(records), *([line.title, *line.cells] for line in lines(records))]
 
 
 def as_text(cells: Sequence[Sequence[str]]) -> str:
@@ -138,7 +105,7 @@ def variants(records: Mapping[str, Sequence[dict]]) -> list[list[str]]:
     Args:
       records: of one seed of each variant.
     """
-    cells = [["Accuracy (%)", *_heads(), "Mean of six", "Worst"]]
+    cells = [["Accuracy (%)", *_COLUMNS, "Mean of six", "Worst"]]
     for variant, own in records.items():
         (row,) = rows(own)
         cells.append([variant, *row.cells(), f"{np.mean(row.means[1:]):.1f}", f"{min(row.means[1:]):.1f}"])
@@ -147,16 +114,16 @@ def variants(records: Mapping[str, Sequence[dict]]) -> list[list[str]]:
 
 def reproduced(records: Sequence[dict], *, within: float = 3.0) -> str:
     """Says of each row which of the poster's figures it comes within so many points of."""
-    lines = []
-    for row in rows(records):
+    said = []
+    for row in (row for row in rows(records) if row.method in POSTER):
         gaps = [mean - poster for mean, poster in zip(row.means, POSTER[row.method], strict=True)]
-        near = [f"{head} {gap:+.1f}" for head, gap in zip(_heads(), gaps, strict=True) if abs(gap) <= within]
-        far = [f"{head} {gap:+.1f}" for head, gap in zip(_heads(), gaps, strict=True) if abs(gap) > within]
-        lines.append(
-            f"{TITLES[row.method]}, ours less the poster's: within {within:g} points {', '.join(near) or 'nothing'}; "
+        near = [f"{head} {gap:+.1f}" for head, gap in zip(_COLUMNS, gaps, strict=True) if abs(gap) <= within]
+        far = [f"{head} {gap:+.1f}" for head, gap in zip(_COLUMNS, gaps, strict=True) if abs(gap) > within]
+        said.append(
+            f"{title(row.method)}, ours less the poster's: within {within:g} points {', '.join(near) or 'nothing'}; "
             f"beyond {', '.join(far) or 'nothing'}"
         )
-    return "\n".join(lines)
+    return "\n".join(said)
 
 
 def draw_digit(size: int = 32) -> np.ndarray:
@@ -174,9 +141,10 @@ def draw_digit(size: int = 32) -> np.ndarray:
 
 def picture(records: Sequence[dict], path: str | Path) -> None:
     """Writes Table 1 as a PNG: a digit on each background above the rows, as in the poster's figure 1."""
-    lines = _lines(records)
-    title_share = min(0.5, 0.05 + 0.007 * max(len(title) for title, _ in lines))
-    height = 1.45 + 0.3 * len(lines)
+    first, *heading = heads(records)
+    shown = [Line(first, heading, False), *lines(records)]
+    title_share = min(0.5, 0.05 + 0.007 * max(len(line.title) for line in shown))
+    height = 1.15 + 0.3 * len(shown)
     figure = Figure(figsize=(11, height), dpi=150)
     digit = draw_digit()[None, ..., None]
     cell = (1 - title_share) / len(BACKGROUNDS)
@@ -187,18 +155,17 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
         axes.set(xticks=[], yticks=[])
     top = (1 - side) * height - 0.25  # inches
     places = [title_share + cell * (i + 0.5) for i in range(len(BACKGROUNDS))]
-    for y, (title, cells) in enumerate([("Accuracy (%)", _heads()), *lines]):
-        ours = y % 2 == 1
-        style = {"fontsize": 10, "color": "black" if ours or y == 0 else "0.4", "va": "center"}
-        style["fontweight"] = "bold" if ours else "normal"
-        figure.text(0.01, (top - 0.3 * y) / height, title, **style)
-        for place, value in zip(places, cells, strict=True):
-            figure.text(place, (top - 0.3 * y) / height, value, ha="center", **style)
+    for y, line in enumerate(shown):
+        style = {"fontsize": 10, "color": "0.4" if line.poster else "black", "va": "center"}
+        style["fontweight"] = "normal" if line.poster or y == 0 else "bold"
+        figure.text(0.01, (top - 0.3 * y) / height, line.title, **style)
+        for place, cell_text in zip(places, line.cells, strict=True):
+            figure.text(place, (top - 0.3 * y) / height, cell_text, ha="center", **style)
     figure.savefig(path)
 
 
 def rate_picture(records: Sequence[dict], path: str | Path) -> None:
-    """Writes the accuracy over the rate of the Random background as a PNG: a curve for each method and data set.
+    """Writes what is measured over the rate of the Random background as a PNG: a curve for each method and data set.
 
     Args:
       records: as the table's, with "rate", the share of white pixels, instead of "background". Seeds are averaged.
@@ -212,7 +179,7 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
         by_rate: dict[float, list[float]] = {}
         for record in records:
             if (record["dataset"], record["method"]) == (dataset, method):
-                by_rate.setdefault(record["rate"], []).append(record["accuracy"])
+                by_rate.setdefault(record["rate"], []).append(value(record))
         rates = sorted(by_rate)
         axes.plot(
             rates,
@@ -220,9 +187,14 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[i % len(MARKERS)],
             markersize=4,
-            label=TITLES[method] + (f", {dataset}" if several else ""),
+            label=title(method) + (f", {dataset}" if several else ""),
         )
-    axes.set(xlabel="share of white pixels in the background", ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.01, 1.01))
+    measure = measure_of(records)
+    axes.set(
+        xlabel="share of white pixels in the background", ylabel=measure_title(measure).lower(), xlim=(-0.01, 1.01)
+    )
+    if measure == "accuracy":
+        axes.set_ylim(0, 102)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="best")
     figure.savefig(path)

@@ -19,13 +19,14 @@ import numpy as np
 from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import scoring
-from bginv_jax.evaluation import table1 as report
+from bginv_jax.evaluation import scoring, table1
+from bginv_jax.evaluation.records import measure_of, measure_title, number, value
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.compose import compose
 from bginv_jax.images.masks import dilate
-from bginv_jax.images.pixels import as_float, pad_to
-from bginv_jax.training import step
+from bginv_jax.images.pixels import as_float
+from bginv_jax.methods.tasks import Targets, Task
+from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger("bginv_jax.unseen")  # run with -m, __name__ is __main__
 
@@ -63,86 +64,79 @@ def _set_on(x, kept, background, contrast):
     return compose(x, kept, contrast * background)
 
 
-def find_hits(
+def measure_settings(
     predict: Callable[[np.ndarray], np.ndarray],
-    score: Callable,
+    task: Task,
     x: np.ndarray,
     objects: np.ndarray,
-    targets: np.ndarray,
+    targets: Targets,
     settings: Sequence[Setting],
-) -> np.ndarray:
-    """Which images are right in which setting: bool (settings, N).
+) -> list[dict[str, np.ndarray]]:
+    """The task's measures of each image in each setting, by name: (N,).
 
     Args:
       predict: images (N, S, S, C) -> outputs.
-      score: (outputs, targets) -> (N,), above 0.5 where they are right.
+      task: what is measured.
       x: images (N, S, S, C), uint8 or float in [0, 1].
       objects: masks (N, S, S, 1), what is an object.
-      targets: (N, ...).
+      targets: with a leading N.
       settings: of `vary`.
     """
     x, objects = jnp.asarray(as_float(x)), jnp.asarray(objects, jnp.float32)
     kept: dict[int, jax.Array] = {}
-    hits = []
+    measured = []
     for setting in settings:
         if setting.halo not in kept:
             radius = jnp.full(len(objects), setting.halo)
             kept[setting.halo] = dilate(objects, radius, largest=setting.halo)
         composed = _set_on(x, kept[setting.halo], setting.background, setting.contrast)
-        hits.append(np.asarray(score(predict(np.asarray(composed)), targets)) > 0.5)
-    return np.stack(hits)
+        measured.append(scoring.measure(task, predict(np.asarray(composed)), targets))
+    return measured
 
 
-def score(run: scoring.Run, settings: Sequence[Setting]) -> list[dict]:
-    """A record for each seed and setting; and of each seed one for what is right in all of them, of family "every"."""
-    forward = step.make_forward(run.seeds[0].method.predict, jax.local_devices(), chunk=250)
-    size, test = run.dataset.size, run.dataset.test
-    padded, objects = pad_to(test.images, size), test.objects(size)
-    whole = Setting(_EVERY, np.zeros(0), 0, 0.0)
+def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
+    """A record for each seed and setting; and of each seed one of family "every": of each image the worst setting."""
+    forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local(), chunk=250)
+    test, whole = run.dataset.test, Setting(_EVERY, np.zeros(0), 0, 0.0)
     records = []
     for one in run.seeds:
-        hits = find_hits(partial(forward, one.params), one.method.task.score, padded, objects, test.targets, settings)
-        _LOG.info(
-            "%s, seed %d: right on every one %.1f%%", run.workdir.name, one.config.seed, 100 * hits.all(axis=0).mean()
-        )
-        for setting, own in zip([*settings, whole], [*hits, hits.all(axis=0)], strict=True):
-            records.append(
-                {
-                    "dataset": run.dataset.name,
-                    "workdir": run.workdir.name,
-                    "seed": one.config.seed,
-                    "family": setting.family,
-                    "halo": setting.halo,
-                    "contrast": setting.contrast,
-                    "correct": int(own.sum()),
-                    "count": len(own),
-                    "accuracy": 100 * float(own.mean()),
-                }
-            )
+        task = one.method.task
+        predict = partial(forward, one.networks)
+        measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
+        worst = np.min if task.larger_is_better else np.max
+        measured.append({name: worst([own[name] for own in measured], axis=0) for name in measured[0]})
+        for setting, measures in zip([*settings, whole], measured, strict=True):
+            head = {"dataset": run.dataset.name, "workdir": run.workdir.name, "seed": one.config.seed}
+            head |= {"family": setting.family, "halo": setting.halo, "contrast": setting.contrast}
+            records.append(head | scoring.record(task, measures))
+        shown = value(records[-1])
+        _LOG.info("%s, seed %d: %s on every one %.4g", run.workdir.name, one.config.seed, task.shown, shown)
     return records
 
 
-def _mean_and_worst(records: Sequence[dict]) -> list[str]:
+def _mean_and_worst(records: Sequence[dict], measure: str) -> list[str]:
     """Over the settings, and then the mean over the seeds."""
     by_seed: dict[int, list[float]] = {}
     for record in records:
-        by_seed.setdefault(record["seed"], []).append(record["accuracy"])
-    return [f"{np.mean([how(own) for own in by_seed.values()]):.1f}" for how in (np.mean, min)]
+        by_seed.setdefault(record["seed"], []).append(value(record))
+    worst = min if measure == "accuracy" else max
+    return [number(np.mean([how(values) for values in by_seed.values()]), measure) for how in (np.mean, worst)]
 
 
 def table(records: Sequence[dict]) -> list[list[str]]:
-    """Records as cells: for each workdir the mean and the worst accuracy by family, halo and contrast."""
+    """Records as cells: for each workdir the mean and the worst of what is measured by family, halo and contrast."""
+    measure = measure_of(records)
     singles = [record for record in records if record["family"] != _EVERY]
     parts = {"all": singles}
     for name in ("family", "halo", "contrast"):
-        for value in dict.fromkeys(record[name] for record in singles):
-            title = value if name == "family" else f"{name} {value:g}"
-            parts[title] = [record for record in singles if record[name] == value]
-    parts["right on every one"] = [record for record in records if record["family"] == _EVERY]
+        for kind in dict.fromkeys(record[name] for record in singles):
+            parts[kind if name == "family" else f"{name} {kind:g}"] = [one for one in singles if one[name] == kind]
+    every = "right on every one" if measure == "accuracy" else "each image's worst"
+    parts[every] = [record for record in records if record["family"] == _EVERY]
     runs = list(dict.fromkeys(record["workdir"] for record in records))
-    cells = [["Accuracy (%)", *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
+    cells = [[measure_title(measure), *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
     for title, part in parts.items():
-        found = (_mean_and_worst([record for record in part if record["workdir"] == run]) for run in runs)
+        found = (_mean_and_worst([one for one in part if one["workdir"] == run], measure) for run in runs)
         cells.append([title, *(cell for pair in found for cell in pair)])
     return cells
 
@@ -157,7 +151,7 @@ def draw(names: Sequence[str], count: int, photographs: str | None, *, size: int
     return drawn
 
 
-def _keep(run: scoring.Run, seeds: Sequence[int]) -> scoring.Run:
+def _keep(run: scoring.TrainedRun, seeds: Sequence[int]) -> scoring.TrainedRun:
     kept = [one for one in run.seeds if one.config.seed in seeds]
     if not kept:
         known = ", ".join(str(one.config.seed) for one in run.seeds)
@@ -166,7 +160,7 @@ def _keep(run: scoring.Run, seeds: Sequence[int]) -> scoring.Run:
 
 
 def write(
-    runs: Sequence[scoring.Run],
+    runs: Sequence[scoring.TrainedRun],
     output: str | Path,
     *,
     families: Sequence[str],
@@ -202,6 +196,6 @@ def write(
     output = Path(output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
     (output / "unseen.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (output / "unseen.md").write_text(report.as_markdown(table(records)))
-    print(report.as_text(table(records)))
+    (output / "unseen.md").write_text(table1.as_markdown(table(records)))
+    print(table1.as_text(table(records)))
     print(f"written to {output}: unseen.jsonl, unseen.md")

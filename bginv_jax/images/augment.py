@@ -3,6 +3,8 @@
 Images are (N, H, W, C) float32 in [0, 1]; extra arrays move with them but keep their values.
 """
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
@@ -29,10 +31,42 @@ def _displacement(key, size, elastic):
     return jax.image.resize(knots, (2, size, size), "cubic").reshape(2, -1)
 
 
-def augment(
+class Moves(NamedTuple):
+    """How images were moved: output pixels, row and column from the centre, come from matrix @ pixel + offset, bent.
+
+    matrix: (N, 2, 2), offset: (N, 2), pixels.
+    sources: (N, 2, S * S), the row and column that each output pixel comes from, elastic displacement included.
+    """
+
+    matrix: jax.Array
+    offset: jax.Array
+    sources: jax.Array
+
+
+class Augmented(NamedTuple):
+    """Images and masks after `augment`, and how they were moved, None where nothing moves."""
+
+    images: jax.Array
+    masks: jax.Array | None
+    moves: Moves | None
+
+
+def resample(layers: jax.Array, moves: Moves, *, order: int = 1) -> jax.Array:
+    """Moves layers (N, S, S, K), linearly interpolated, or of the nearest pixel with order 0; the edge goes on."""
+
+    def take(layers, sources):
+        coordinates = list(sources)
+        move = jax.vmap(
+            lambda plane: map_coordinates(plane, coordinates, order=order, mode="nearest"), in_axes=2, out_axes=1
+        )
+        return move(layers).reshape(layers.shape)
+
+    return jax.vmap(take)(layers, moves.sources)
+
+
+def draw_moves(
     keys: jax.Array,
-    images: jax.Array,
-    masks: jax.Array | None = None,
+    size: int,
     *,
     rotation: float = 0.0,
     shift: float = 0.0,
@@ -40,8 +74,26 @@ def augment(
     zoom: float = 0.0,
     elastic: float = 0.0,
     flip: bool = False,
-    brightness: float = 0.0,
-) -> tuple[jax.Array, jax.Array | None]:
+) -> Moves | None:
+    """Random moves of images of `size` pixels, one key for each; None if no option moves them. Options as `augment`."""
+    if not (rotation or shift or shear or zoom or elastic or flip):
+        return None
+    centre = (size - 1) / 2
+    pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - centre
+
+    def draw(key):
+        matrix, offset = _inverse_affine(key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip)
+        sources = matrix @ pixels + offset[:, None] + centre
+        if elastic:
+            sources += _displacement(jax.random.fold_in(key, 6), size, elastic)
+        return Moves(matrix, offset, sources)
+
+    return jax.vmap(draw)(keys)
+
+
+def augment(
+    keys: jax.Array, images: jax.Array, masks: jax.Array | None = None, *, brightness: float = 0.0, **moving: Any
+) -> Augmented:
     """The same random affine map, bent, for each image and its mask, then a random brightness for the image alone.
 
     What comes from beyond the edge is as the edge.
@@ -50,6 +102,7 @@ def augment(
       keys: one key per image, (N,).
       images: (N, S, S, C).
       masks: (N, S, S, 1) or None; they move as the images do.
+      brightness: images are multiplied by 1 - brightness to 1 + brightness and clipped at 1.
       rotation: largest angle, degrees.
       shift: largest shift along each axis, as a share of the side.
       shear: largest shear angle, degrees.
@@ -57,32 +110,16 @@ def augment(
       elastic: standard deviation of a smooth displacement at its 5x5 knots, along each axis, as a share of the side
         (after Simard et al. 2003, who smooth the displacements of pixels instead).
       flip: mirror every second image left to right.
-      brightness: images are multiplied by 1 - brightness to 1 + brightness and clipped at 1.
     """
-    size = images.shape[1]
-    moves = rotation or shift or shear or zoom or elastic or flip
-    layers = images if masks is None else jnp.concatenate([images, masks], axis=-1)
-    centre = (size - 1) / 2
-    pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - centre
-
-    def one(key, layers):
-        matrix, offset = _inverse_affine(key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip)
-        source = matrix @ pixels + offset[:, None] + centre
-        if elastic:
-            source += _displacement(jax.random.fold_in(key, 6), size, elastic)
-        take = jax.vmap(
-            lambda plane: map_coordinates(plane, list(source), order=1, mode="nearest"), in_axes=2, out_axes=1
-        )
-        return take(layers).reshape(layers.shape)
-
-    if moves:
-        layers = jax.vmap(one)(keys, layers)
-    channels = images.shape[-1]
-    images, masks = layers[..., :channels], None if masks is None else layers[..., channels:]
+    moves = draw_moves(keys, images.shape[1], **moving)
+    if moves is not None:
+        layers = resample(images if masks is None else jnp.concatenate([images, masks], axis=-1), moves)
+        channels = images.shape[-1]
+        images, masks = layers[..., :channels], None if masks is None else layers[..., channels:]
     if brightness:
         factor = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 5), minval=-1.0, maxval=1.0))(keys)
         images = jnp.minimum(images * (1 + brightness * factor)[:, None, None, None], 1.0)
-    return images, masks
+    return Augmented(images, masks, moves)
 
 
 def random_crops(keys: jax.Array, pictures: jax.Array, *, size: int) -> jax.Array:

@@ -4,6 +4,8 @@ Images and backgrounds are (N, S, S, C) float32 in [0, 1], masks (N, S, S, 1), k
 its key alone.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -51,17 +53,32 @@ def ink(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, share: flo
     return jnp.where(chosen[:, None, None, None], inked, compose(x, m, b))
 
 
-def make(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, mask, background) -> jax.Array:
-    """Objects on backgrounds; `mask` and `background` are the config's groups of these names."""
+class Variation(NamedTuple):
+    """What is random in a composite.
+
+    halo, erosion: of its mask, in pixels, as `vary_masks`.
+    move: the background is rolled, mirrored and transposed, as `augment.rearrange`.
+    ink_share, ink_contrast: as `ink`.
+    """
+
+    halo: int = 0
+    erosion: int = 0
+    move: bool = False
+    ink_share: float = 0.0
+    ink_contrast: float = 0.25
+
+
+def vary_and_compose(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, variation: Variation) -> jax.Array:
+    """Objects on backgrounds: compose(x, m, b) with masks and backgrounds varied at random."""
     mask_keys, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    m = vary_masks(mask_keys, m, halo=mask.halo, erosion=mask.erosion)
-    b = rearrange(move_keys, b) if background.move else b
-    if not background.ink_share:
+    m = vary_masks(mask_keys, m, halo=variation.halo, erosion=variation.erosion)
+    b = rearrange(move_keys, b) if variation.move else b
+    if not variation.ink_share:
         return compose(x, m, b)
     ink_keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(keys)
-    return ink(ink_keys, x, m, b, share=background.ink_share, contrast=background.ink_contrast)
+    return ink(ink_keys, x, m, b, share=variation.ink_share, contrast=variation.ink_contrast)
 
 
 def painter_keys(keys: jax.Array) -> jax.Array:
-    """The keys of f_b's noise, which `make` leaves alone."""
+    """The keys of f_b's noise, which `vary_and_compose` leaves alone."""
     return jax.vmap(lambda key: jax.random.split(key, 3)[1])(keys)

@@ -15,18 +15,29 @@ def as_float(images: jax.Array) -> jax.Array:
     return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
 
 
+def _margins(inner: tuple[int, int], outer: tuple[int, int]) -> tuple[int, int]:
+    """Rows above and columns left of what is centred in a larger frame."""
+    return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2
+
+
 def pad_to(images: np.ndarray, size: int) -> np.ndarray:
     """(N, H, W, C) -> (N, size, size, C), centred on zeros.
 
     Raises:
-      ValueError: if an image is larger than `size`.
+      InputError: if an image is larger than `size`.
     """
     height, width = images.shape[1:3]
     if max(height, width) > size:
         raise InputError(f"images of {height}x{width} pixels do not fit into {size}x{size}")
-    top, left = (size - height) // 2, (size - width) // 2
-    margins = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
-    return np.pad(images, margins)
+    top, left = _margins((height, width), (size, size))
+    pad = np.pad if isinstance(images, np.ndarray) else jnp.pad
+    return pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
+
+
+def crop_to(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Back from `pad_to`: the middle (N, H, W, C) of padded images, a view."""
+    top, left = _margins(shape, images.shape[1:3])
+    return images[:, top : top + shape[0], left : left + shape[1]]
 
 
 def backdrop(images: np.ndarray) -> np.ndarray:

@@ -1,98 +1,139 @@
 """The proposal: min over f, f_m, max over f_b of one loss of objects before painted backgrounds. The third row."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from bginv_jax.images import compose as composites
-from bginv_jax.images.compose import compose
+from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.masks import binarize, mean_area, total_variation
-from bginv_jax.methods.contract import Method
-from bginv_jax.methods.tasks import Task, classification
+from bginv_jax.methods.contract import Method, network_key
+from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.classifiers import CLASSIFIERS
-from bginv_jax.networks.contract import BackgroundSource, Network, flax_network
+from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
 from bginv_jax.networks.generators import MaskGenerator, background_source
 
 MASKS = ("learned", "nonzero")
 FILLS = ("black", "backdrop")
-
-
 BACKGROUND_KINDS = ("generated", "noise", "black")
 
 
-def make_proposal(f: Network, f_m: Network, f_b: BackgroundSource, task: Task, *, mask, background) -> Method:
+class MaskOptions(NamedTuple):
+    """What f_m is held to, and how its masks are cut.
+
+    binarize: how, one of `images.masks.BINARIZATIONS`.
+    area: the mean of a mask that costs nothing, and the share that "quantile" keeps.
+    area_weight, variation_weight: of relu(mean(m) - area) and of total variation in f_m's loss.
+    """
+
+    binarize: str = "threshold"
+    area: float = 0.2
+    area_weight: float = 1.0
+    variation_weight: float = 0.1
+
+
+def make_proposal(
+    f: Network,
+    f_m: Network,
+    f_b: BackgroundSource,
+    task: Task,
+    *,
+    mask: MaskOptions,
+    variation: Variation,
+    brightness_weight: float = 1.0,
+) -> Method:
     """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
 
     f_m learns from L(f(m x), y) with f held still, and composites send it no gradient: it would learn to leave no room
-    for backgrounds. `mask` and `background` are the config's groups of these names.
+    for backgrounds. A network that is held still is applied as in prediction.
+
+    Args:
+      f, f_m, f_b: the networks.
+      task: the loss L.
+      mask: what f_m is held to.
+      variation: what is random in composites.
+      brightness_weight: of relu(mean(b) - 0.5), which f_b minimises, on images of one channel.
     """
 
     def cut(m):
         return binarize(m, mask.binarize, area=mask.area)
 
-    def mask_terms(params, batch):
-        """L(f(x * f_m(x)), y) with black as fill, the area above what is free, total variation; and the masks, cut."""
-        m = f_m.apply(params["f_m"], batch.images)
-        outputs = f.apply(lax.stop_gradient(params["f"]), compose(batch.images, m, batch.fill))
+    def mask_terms(networks, batch, key):
+        """L(f(x * f_m(x)), y), the area above what is free, total variation; the masks, cut; what f_m has become."""
+        m, changed = f_m.apply(networks["f_m"], batch.images, train=True, key=key)
+        outputs, _ = f.apply(lax.stop_gradient(networks["f"]), compose(batch.images, m, batch.fill))
         area = mean_area(m)
         loss = task.loss(outputs, batch.targets).mean()
         penalty = mask.area_weight * nn.relu(area - mask.area).mean()
         penalty += mask.variation_weight * total_variation(m).mean()
         contrast = m.max(axis=(1, 2, 3)) - m.min(axis=(1, 2, 3))
         metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
-        return loss + penalty, cut(lax.stop_gradient(m)), metrics
+        return loss + penalty, cut(lax.stop_gradient(m)), metrics, changed
 
-    def paint(params, keys):
-        return f_b.apply(params["f_b"], jax.vmap(f_b.draw)(keys))
+    def paint(networks, keys, **options):
+        return f_b.apply(networks["f_b"], jax.vmap(f_b.draw)(keys), **options)
 
-    def set_before(keys, params, x, m, pictures):
-        """Objects before pictures, then before what f_b paints; and what brightness costs f_b."""
-        painted = paint(params, composites.painter_keys(keys[0 if pictures is None else len(pictures) :]))
-        excess = nn.relu(painted.mean(axis=(1, 2, 3)) - 0.5) if painted.shape[-1] == 1 else jnp.zeros(1)
-        b = painted if pictures is None else jnp.concatenate([pictures, painted])
-        composed = composites.make(keys, x, m, b, mask=mask, background=background)
-        return composed, background.brightness_weight * excess.sum() / max(1, len(painted))
+    def set_before(keys, networks, batch, m):
+        """The batch with objects before pictures and before what f_b paints; what brightness costs; f_b's variables."""
+        kept = batch.layout.kept
+        _, _, painted_keys = batch.layout.split(keys)
+        b, changed = paint(networks, painter_keys(painted_keys), train=True, key=network_key(keys, 2))
+        excess = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(1)
+        cost = brightness_weight * excess.sum() / max(1, len(b))
+        b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
+        x = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
+        return jnp.concatenate([batch.images[:kept], x]), cost, changed
 
-    def objective(keys, params, batch, active):
-        x, m, plain = batch.images, batch.masks, batch.plain
-        total, metrics = jnp.zeros(()), {}
+    def objective(keys, networks, batch, active):
+        x, m = batch.images, batch.masks
+        total, metrics, changed = jnp.zeros(()), {}, {}
         if "f_m" in active:
-            total, m, metrics = mask_terms(params, batch)
+            total, m, metrics, changed["f_m"] = mask_terms(networks, batch, network_key(keys, 1))
         if "f_b" in active:
-            composed, brightness = set_before(keys[plain:], params, x[plain:], m[plain:], batch.pictures)
-            x = jnp.concatenate([x[:plain], composed])
+            x, brightness, changed["f_b"] = set_before(keys, networks, batch, m)
             total -= brightness
         if "f" in active or "f_b" in active:
-            measures = task.measure(f.apply(params["f"], x), batch.targets)
+            outputs, changed["f"] = f.apply(networks["f"], x, train="f" in active, key=network_key(keys, 0))
+            measures = task.metrics(outputs, batch.targets)
             metrics |= measures
             total += measures["loss"]
-        return total, metrics
+        return total, (metrics, changed)
 
     def init(key):
         keys = jax.random.split(key, 3)
         return {"f": f.init(keys[0]), "f_m": f_m.init(keys[1]), "f_b": f_b.init(keys[2])}
 
     return Method(
-        init,
-        objective,
-        predict=lambda params, x: f.apply(params["f"], x),
-        task=task,
-        predict_mask=lambda params, x: f_m.apply(params["f_m"], x),
-        binarize=cut,
-        paint=paint,
+        task,
+        init=init,
+        objective=objective,
+        predict=lambda networks, x: f.apply(networks["f"], x)[0],
+        predict_mask=lambda networks, x: f_m.apply(networks["f_m"], x)[0],
+        cut=cut,
+        binary_masks=mask.binarize != "none",
+        paint=lambda networks, keys: paint(networks, keys)[0],
     )
 
 
-def make(config, shape: tuple[int, int, int], classes: int) -> Method:
+def make(config, description, task: Task) -> Method:
+    shape, background = description.input_shape, config.background
     f_m = flax_network(MaskGenerator(), shape)
     if config.mask.kind == "nonzero":
-        f_m = Network(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
+        f_m = stateless(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
     return make_proposal(
-        flax_network(CLASSIFIERS[config.classifier](classes), shape),
+        flax_network(CLASSIFIERS[config.classifier](task.outputs), shape),
         f_m,
-        background_source(config.background.kind, shape, config.background.tiles),
-        classification(config.label_smoothing),
-        mask=config.mask,
-        background=config.background,
+        background_source(background.kind, shape, background.tiles),
+        task,
+        mask=MaskOptions(**{name: config.mask[name] for name in MaskOptions._fields}),
+        variation=Variation(
+            halo=config.mask.halo,
+            erosion=config.mask.erosion,
+            move=background.move,
+            ink_share=background.ink_share,
+            ink_contrast=background.ink_contrast,
+        ),
+        brightness_weight=background.brightness_weight,
     )

@@ -1,7 +1,9 @@
 """The methods by name: each is a file of this folder and one entry here."""
 
+from bginv_jax.data.dataset import Description
 from bginv_jax.methods import attention, proposal, vanilla
 from bginv_jax.methods.contract import Method, Recipe
+from bginv_jax.methods.tasks import TASKS
 
 METHODS: dict[str, Recipe] = {
     "vanilla": Recipe(("f",), vanilla.make),
@@ -10,11 +12,10 @@ METHODS: dict[str, Recipe] = {
 }
 
 
-def make_method(config, dataset: dict) -> Method:
-    """The config's method for a data set as `Dataset.describe` has it.
+def make_method(config, description: Description) -> Method:
+    """The config's method, with the config's task, for a data set.
 
     Raises:
-      ValueError: if a field of the config does not suit the data set.
+      InputError: if a field of the config does not suit the data set.
     """
-    size, channels = dataset["size"], dataset["shape"][-1]
-    return METHODS[config.method].make(config, (size, size, channels), len(dataset["class_names"]))
+    return METHODS[config.method].make(config, description, TASKS[config.task](config, description))

@@ -9,11 +9,10 @@ import re
 
 import optax
 
-NETWORKS = ("f", "f_l", "f_m", "f_b")
+_FIRST = ("f", "f_l", "f_m", "f_b")  # the order of a phase; networks of other methods follow
 DECAYS = ("constant", "cosine")
 
-_NETWORK = "(?:" + "|".join(NETWORKS) + ")"
-_PHASE = re.compile(rf"({_NETWORK}(?:\+{_NETWORK})*):(\d+(?:\.\d*)?)")
+_PHASE = re.compile(r"([a-z]\w*(?:\+[a-z]\w*)*):(\d+(?:\.\d*)?)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Phase:
 
 
 def is_schedule(schedule: tuple) -> bool:
-    """Whether each entry is NETWORKS:SHARE with known networks and a positive share."""
+    """Whether each entry is NETWORKS:SHARE with networks and a positive share."""
     matches = [isinstance(entry, str) and _PHASE.fullmatch(entry) for entry in schedule]
     return bool(matches) and all(match and float(match[2]) > 0 for match in matches)
 
@@ -43,8 +42,9 @@ def make_phases(schedule: tuple[str, ...], steps: int) -> tuple[Phase, ...]:
     for i, match in enumerate(matches):
         done += float(match[2])
         stop = max(start + 1, min(round(steps * done / total), steps - (len(matches) - i - 1)))
-        trained = match[1].split("+")
-        phases.append(Phase(tuple(name for name in NETWORKS if name in trained), start, stop))
+        trained = dict.fromkeys(match[1].split("+"))
+        networks = (*(name for name in _FIRST if name in trained), *(name for name in trained if name not in _FIRST))
+        phases.append(Phase(networks, start, stop))
         start = stop
     return tuple(phases)
 

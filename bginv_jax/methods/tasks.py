@@ -1,25 +1,58 @@
-"""What is learned: a loss of outputs and targets, and what is reported of them."""
+"""What is learned: the loss that is trained, and the measures that are reported, of outputs and targets.
 
-from collections.abc import Callable
-from typing import NamedTuple
+Targets are any pytree with a leading axis of images. A task is one function here and one entry in TASKS.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 
+from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
+from bginv_jax.images.augment import Moves
 
-class Task(NamedTuple):
-    """loss(outputs, targets) -> (N,) is minimised; score(outputs, targets) -> (N,) is what logs and tables show."""
-
-    loss: Callable[[jax.Array, jax.Array], jax.Array]
-    score: Callable[[jax.Array, jax.Array], jax.Array]
-    score_name: str = "accuracy"
-
-    def measure(self, outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
-        """Both as means over the batch, by name."""
-        return {"loss": self.loss(outputs, targets).mean(), self.score_name: self.score(outputs, targets).mean()}
+Targets = Any
+Measures = dict[str, jax.Array]
 
 
-def classification(smoothing: float = 0.0) -> Task:
+def _means(measures: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    count = len(next(iter(measures.values())))
+    return {"count": count} | {name: float(np.mean(values, dtype=np.float64)) for name, values in measures.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A task, for a network f that gives `outputs` values for each image.
+
+    loss(outputs, targets) -> (N,), what f and f_m minimise and f_b maximises.
+    measures(outputs, targets) -> {name: (N,)}, what is reported.
+    shown: which of them a table shows, and `larger_is_better` whether that is good.
+    record(measures) -> what a record says of all images, among it `shown`; by default the count and the means.
+    move(targets, moves) -> the targets of images that were moved so (`images.augment.Moves`); by default they stay.
+    describe(outputs) -> a text for each image, for figures.
+    """
+
+    outputs: int
+    loss: Callable[[jax.Array, Targets], jax.Array]
+    measures: Callable[[jax.Array, Targets], Measures]
+    shown: str
+    larger_is_better: bool = True
+    record: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] = _means
+    move: Callable[[Targets, Moves], Targets] = lambda targets, moves: targets
+    describe: Callable[[np.ndarray], list[str]] = lambda outputs: [np.array2string(one, precision=2) for one in outputs]
+
+    def metrics(self, outputs: jax.Array, targets: Targets) -> dict[str, jax.Array]:
+        """The loss and all measures as means over the batch, by name."""
+        loss = self.loss(outputs, targets).mean()
+        return {"loss": loss} | {name: values.mean() for name, values in self.measures(outputs, targets).items()}
+
+
+def classification(class_names: Sequence[str] = (), *, smoothing: float = 0.0) -> Task:
     """Cross-entropy with labels (N,), a share `smoothing` of each spread over all classes (Szegedy et al. 2016)."""
 
     def loss(logits, labels):
@@ -28,7 +61,55 @@ def classification(smoothing: float = 0.0) -> Task:
         wanted = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[-1]), smoothing)
         return optax.softmax_cross_entropy(logits, wanted)
 
-    return Task(loss, score=lambda logits, labels: logits.argmax(axis=-1) == labels)
+    def record(measures):
+        correct, count = int(measures["accuracy"].sum()), len(measures["accuracy"])
+        return {"correct": correct, "count": count, "accuracy": 100 * correct / count}
+
+    return Task(
+        outputs=len(class_names),
+        loss=loss,
+        measures=lambda logits, labels: {"accuracy": logits.argmax(axis=-1) == labels},
+        shown="accuracy",
+        record=record,
+        describe=lambda logits: [class_names[i] for i in np.argmax(logits, axis=-1)],
+    )
 
 
 CLASSIFICATION = classification()
+
+
+def regression(target_shape: tuple[int, ...] = ()) -> Task:
+    """Half the squared error, summed over a target's numbers; reported is the mean absolute error.
+
+    Args:
+      target_shape: of one image's target: targets are (N, *target_shape).
+    """
+
+    def errors(outputs, targets):
+        return outputs - targets.reshape(outputs.shape)
+
+    return Task(
+        outputs=int(np.prod(target_shape, dtype=int)),
+        loss=lambda outputs, targets: 0.5 * (errors(outputs, targets) ** 2).sum(axis=-1),
+        measures=lambda outputs, targets: {"mean_absolute_error": jnp.abs(errors(outputs, targets)).mean(axis=-1)},
+        shown="mean_absolute_error",
+        larger_is_better=False,
+    )
+
+
+def _classification(config, description: Description) -> Task:
+    if not description.class_names:
+        raise InputError(f"config.task is 'classification', but data set {description.name} has no classes")
+    return classification(description.class_names, smoothing=config.label_smoothing)
+
+
+def _regression(config, description: Description) -> Task:
+    if config.label_smoothing:
+        raise InputError(
+            f"config.label_smoothing is {config.label_smoothing}; allowed with config.task regression: 0.0"
+        )
+    return regression(description.target_shape)
+
+
+# By config.task: (config, description of the data) -> Task.
+TASKS: dict[str, Callable[..., Task]] = {"classification": _classification, "regression": _regression}

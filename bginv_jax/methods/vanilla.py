@@ -1,21 +1,26 @@
 """Vanilla: f alone, on plain images. The first row of Table 1."""
 
-from bginv_jax.methods.contract import Method
-from bginv_jax.methods.tasks import Task, classification
+from bginv_jax.methods.contract import Method, network_key
+from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.classifiers import CLASSIFIERS
 from bginv_jax.networks.contract import Network, flax_network
 
 
 def make_vanilla(f: Network, task: Task) -> Method:
-    """f alone, on plain images."""
+    """f alone: minimises L(y, f(x)), the poster's first step."""
 
-    def objective(keys, params, batch, active):
-        measures = task.measure(f.apply(params["f"], batch.images), batch.targets)
-        return measures["loss"], measures
+    def objective(keys, networks, batch, active):
+        outputs, changed = f.apply(networks["f"], batch.images, train=True, key=network_key(keys, 0))
+        metrics = task.metrics(outputs, batch.targets)
+        return metrics["loss"], (metrics, {"f": changed})
 
-    return Method(lambda key: {"f": f.init(key)}, objective, lambda params, x: f.apply(params["f"], x), task)
+    return Method(
+        task,
+        init=lambda key: {"f": f.init(key)},
+        objective=objective,
+        predict=lambda networks, x: f.apply(networks["f"], x)[0],
+    )
 
 
-def make(config, shape: tuple[int, int, int], classes: int) -> Method:
-    f = flax_network(CLASSIFIERS[config.classifier](classes), shape)
-    return make_vanilla(f, classification(config.label_smoothing))
+def make(config, description, task: Task) -> Method:
+    return make_vanilla(flax_network(CLASSIFIERS[config.classifier](task.outputs), description.input_shape), task)

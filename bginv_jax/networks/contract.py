@@ -1,17 +1,22 @@
-"""What the methods know of a network: pure functions of its parameters; and the sizes of image that networks take."""
+"""What the methods know of a network: pure functions of its variables; and the sizes of image that networks take.
 
+Variables are a mapping of collections, as Flax has them: "params" is what an optimiser changes; every other one, such
+as the running averages of batch normalisation, is what applying the network in training changes.
+"""
+
+import inspect
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 _SMALLEST_MAP = 4  # the side, in pixels, that the networks shrink an image to
-
-
 _SMALLEST_SIZE = 16  # images are padded at least to this
+
+Variables = Mapping[str, Any]
 
 
 def block_count(size: int) -> int:
@@ -27,23 +32,68 @@ def padded_size(height: int, width: int) -> int:
     return size
 
 
-class Network(NamedTuple):
-    """init(key) -> params and apply(params, inputs) -> outputs: any library's network can stand here."""
+class Apply(Protocol):
+    """apply(variables, inputs) -> (outputs, variables).
 
-    init: Callable[[jax.Array], Any]
-    apply: Callable[[Any, jax.Array], jax.Array]
+    In training, with `train`, the variables that come back may differ in all but their params, and `key` decides what
+    is dropped. Otherwise the network is as it predicts, and the variables come back as they are.
+    """
+
+    def __call__(
+        self, variables: Variables, inputs: Any, *, train: bool = False, key: jax.Array | None = None
+    ) -> tuple[jax.Array, Variables]: ...
+
+
+class Network(NamedTuple):
+    """init(key) -> variables, and apply: any library's network can stand here; see `stateless` for the simple case."""
+
+    init: Callable[[jax.Array], Variables]
+    apply: Apply
 
 
 class BackgroundSource(NamedTuple):
-    """f_b with its noise: draw(key) -> noise of one image; apply(params, noises) -> backgrounds (N, S, S, C)."""
+    """f_b with its noise: draw(key) -> noise of one image; apply(variables, noises) -> backgrounds (N, S, S, C)."""
 
-    init: Callable[[jax.Array], Any]
+    init: Callable[[jax.Array], Variables]
     draw: Callable[[jax.Array], jax.Array]
-    apply: Callable[[Any, jax.Array], jax.Array]
+    apply: Apply
 
 
-def flax_network(module: nn.Module, shape: tuple[int, ...]) -> Network:
-    """A Flax module as a Network, for inputs of `shape` (without the batch axis)."""
-    return Network(
-        lambda key: module.init(key, jnp.zeros((1, *shape)))["params"], lambda p, x: module.apply({"params": p}, x)
-    )
+def stateless(init: Callable[[jax.Array], Any], apply: Callable[[Any, Any], jax.Array]) -> Network:
+    """A Network of init(key) -> params and apply(params, inputs) -> outputs, the same in training and prediction."""
+
+    def apply_to(variables, inputs, *, train=False, key=None):
+        return apply(variables["params"], inputs), variables
+
+    return Network(lambda key: {"params": init(key)}, apply_to)
+
+
+def flax_network(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
+    """A Flax module as a Network.
+
+    A module whose `__call__` takes `train` is told; dropout draws from the stream "dropout".
+
+    Args:
+      module: any Linen module.
+      shapes: of its inputs, without the batch axis. Of several inputs the network takes a tuple.
+    """
+    takes_train = "train" in inspect.signature(type(module).__call__).parameters
+
+    def told(train: bool) -> dict[str, bool]:
+        return {"train": train} if takes_train else {}
+
+    def init(key):
+        dummies = [jnp.zeros((1, *shape)) for shape in shapes]
+        return {"params": {}, **module.init(key, *dummies, **told(False))}
+
+    def apply(variables, inputs, *, train=False, key=None):
+        inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+        changing = [name for name in variables if name != "params"] if train else False
+        rngs = {"dropout": key} if train and key is not None else {}
+        result = module.apply(variables, *inputs, rngs=rngs, mutable=changing or False, **told(train))
+        if not changing:
+            return result, variables
+        outputs, changed = result
+        return outputs, {**variables, **changed}
+
+    return Network(init, apply)

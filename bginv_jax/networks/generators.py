@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import tile
-from bginv_jax.networks.contract import BackgroundSource, block_count, flax_network
+from bginv_jax.networks.contract import BackgroundSource, block_count, flax_network, stateless
 from bginv_jax.networks.layers import Conv3x3, max_pool2x2
 
 
@@ -47,23 +47,21 @@ def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> Bac
     """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
 
     Raises:
-      ValueError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
+      InputError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
     """
     size, _, channels = shape
-    if kind == "black":
-        return BackgroundSource(lambda key: {}, lambda key: jnp.zeros(shape), lambda params, z: z)
-    if kind == "noise":
-        return BackgroundSource(lambda key: {}, lambda key: jax.random.uniform(key, shape), lambda params, z: z)
+    if kind != "generated":
+        draw = {"black": lambda key: jnp.zeros(shape), "noise": lambda key: jax.random.uniform(key, shape)}[kind]
+        network = stateless(lambda key: {}, lambda params, z: z)
+        return BackgroundSource(network.init, draw, network.apply)
     if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** block_count(size // tiles):
         raise InputError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
     upsamplings = block_count(size // tiles)
     seed = size // tiles // 2**upsamplings
     network = flax_network(BackgroundGenerator(upsamplings), (seed, seed, channels))
 
-    def apply(params, z):
-        return tile(network.apply(params, z.reshape(-1, *z.shape[2:])), tiles)
+    def apply(variables, noises, *, train=False, key=None):
+        painted, variables = network.apply(variables, noises.reshape(-1, *noises.shape[2:]), train=train, key=key)
+        return tile(painted, tiles), variables
 
-    def draw(key):
-        return jax.random.normal(key, (tiles**2, seed, seed, channels))
-
-    return BackgroundSource(network.init, draw, apply)
+    return BackgroundSource(network.init, lambda key: jax.random.normal(key, (tiles**2, seed, seed, channels)), apply)

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from importlib import metadata, util
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -21,6 +20,7 @@ from bginv_jax.data.dataset import Dataset
 from bginv_jax.errors import InputError
 from bginv_jax.methods import registry
 from bginv_jax.speed import timing
+from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger("bginv_jax.benchmark")  # run with -m, __name__ is __main__
 
@@ -154,10 +154,10 @@ def benchmark(
 
 
 def _machine(rate: float) -> dict:
-    devices = jax.local_devices()
+    devices = hardware.local()
     packages = [name for name in ("jax", "jaxlib", "torch") if util.find_spec(name)]
     return {
-        "backend": jax.default_backend(),
+        "backend": devices[0].platform,
         "device": devices[0].device_kind,
         "devices": len(devices),
         "matmul_gflop_per_second": rate,

@@ -8,7 +8,6 @@ import json
 import logging
 from pathlib import Path
 
-import jax
 import numpy as np
 from matplotlib.figure import Figure
 from skimage.transform import resize
@@ -17,6 +16,7 @@ from bginv_jax import config as configs
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.speed import timing
+from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger("bginv_jax.scaling")  # run with -m, __name__ is __main__
 
@@ -38,7 +38,7 @@ def _dataset(size: int, count: int) -> Dataset:
         images = resize(images[:1000], (1000, size, size, 1), order=1, preserve_range=True).astype(np.uint8)
     places = np.arange(count)
     train = Split(images[places % len(images)], digits.train.targets[places % len(images)])
-    return Dataset(f"mnist_5k at {size}", train, train, digits.class_names)
+    return Dataset(f"mnist_5k at {size}", train, train, digits.class_names, train.images.shape[1:])
 
 
 def measure(*, batch_size: int, size: int, seeds: int, images: int) -> dict:
@@ -90,7 +90,9 @@ def write(output: Path) -> None:
     records = []
     with (output / "scaling.jsonl").open("w") as lines:
         for point in points:
-            records.append(measure(**point) | {"backend": jax.default_backend(), "devices": jax.local_device_count()})
+            records.append(
+                measure(**point) | {"backend": hardware.local()[0].platform, "devices": len(hardware.local())}
+            )
             lines.write(json.dumps(records[-1]) + "\n")
             lines.flush()
             _LOG.info("%s: %.0f images/s", point, records[-1]["images_per_second"])

@@ -1,5 +1,6 @@
 """What a step costs: our step and its PyTorch peer as functions that take so many steps, their seconds and memory."""
 
+import dataclasses
 import functools
 import logging
 import re
@@ -17,9 +18,12 @@ from ml_collections import ConfigDict
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.errors import InputError
-from bginv_jax.images.pixels import pad_to
-from bginv_jax.methods import registry
-from bginv_jax.training import state, step
+from bginv_jax.methods.schedule import Phase
+from bginv_jax.training import devices as hardware
+from bginv_jax.training import wiring
+from bginv_jax.training.feed import BatchPlan, Resident
+from bginv_jax.training.state import TrainState, init_state, stack_seeds
+from bginv_jax.training.step import train_step
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,84 +31,80 @@ SIDES = ("jax", "eager", "compile", "reduce-overhead")  # ours, then the variant
 _TRIAL_STEPS = 3
 _TRIAL_SECONDS = 0.3
 
-Run = Callable[[int], object]
+TakeSteps = Callable[[int], object]
 """Takes so many steps of one phase and returns when they are done."""
 
 
 class Runner(NamedTuple):
     """run, the operations of one step by XLA's count, and over how many devices and slices the batch is split."""
 
-    run: Run
+    run: TakeSteps
     flop: float
-    plan: step.BatchPlan
+    plan: BatchPlan
 
 
-def _training_arrays(source: Dataset, active: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Padded images, masks where the phase takes them ready made, and targets."""
-    padded = pad_to(source.train.images, source.size)
-    masks = None
-    if "f_b" in active and "f_m" not in active:
-        masks = 255 * (padded > 0).any(axis=-1, keepdims=True).astype(np.uint8)
-    return padded, masks, source.train.targets
+def ready_masks(run: wiring.Run, phase: Phase) -> np.ndarray | None:
+    """Masks for a phase that takes them ready made, wherever an image is above 0: what they show costs nothing."""
+    if not run.method.takes_masks(phase.networks):
+        return None
+    masks = (run.dataset.train.images > 0).any(axis=-1, keepdims=True)
+    return 255 * masks.astype(np.uint8) if run.method.binary_masks else masks.astype(np.float32)
 
 
-def make_runner(config: ConfigDict, source: Dataset, active: tuple[str, ...]) -> Runner:
-    """The phase's step, of one seed or of `config.seeds`, wired as train does it."""
-    method = registry.make_method(config, source.describe())
-    optimizers = state.make_optimizers(config)
-    plan = step.plan_batch(config.batch_size, config.background.plain_share if "f_b" in active else 1.0, source.size)
-    devices = jax.local_devices()[: plan.devices]
-    options = {
-        "method": method,
-        "optimizers": optimizers,
-        "active": active,
-        "augmentation": config.augment.to_dict(),
-    }
-    training = step.TrainingData(*_training_arrays(source, active))
-    count, seeds = len(training.images), len(config.seeds)
-    weights_key = jax.random.key(config.seed, impl="rbg")  # compiles in a quarter of the time
-    initial = jax.jit(lambda: state.init_state(config.seed, lambda _: method.init(weights_key), optimizers))()
+def _count_flop(run: wiring.Run, phase: Phase, initial: TrainState, data: Resident) -> float:
+    """The operations of a step by XLA's count."""
     # XLA counts the body of a loop once, however often it runs, so the step is counted without its loop over slices.
-    whole = functools.partial(step.train_step, plan=plan._replace(devices=1, slices=1), **options)
-    shapes = jax.eval_shape(lambda *trees: trees, initial, training, jnp.zeros(count, jnp.int32))
-    flop = jax.jit(whole).lower(*shapes, 0).cost_analysis()["flops"] * max(1, seeds)
-    draw_order = step.make_draw_order(count, several_seeds=bool(seeds))
-    if seeds:  # all alike, which costs what different ones do
-        initial = state.stack_seeds([initial] * seeds)
-        masks = None if training.masks is None else np.stack([training.masks] * seeds)
-        training = training._replace(masks=masks)
-    training, train_state = step.replicate(training, devices), step.replicate(initial, devices)
-    train_step = step.make_train_step(devices, plan=plan, several_seeds=bool(seeds), **options)
-    batches, done, order = count // config.batch_size, 0, None
+    plan = run.plan._replace(devices=1, slices=1)
+    whole = functools.partial(train_step, device=0, learning=dataclasses.replace(run.learning(phase), plan=plan))
+    order = jax.ShapeDtypeStruct(run.dataset.train.targets.shape[:1], jnp.int32)
+    shapes = jax.eval_shape(lambda *trees: trees, initial, data._replace(order=order))
+    with hardware.counting():
+        return jax.jit(whole).lower(*shapes).cost_analysis()["flops"] * max(1, len(run.config.seeds))
 
-    def run(steps):
-        nonlocal train_state, done, order
-        stop = done + steps
-        while done < stop:
-            if done % batches == 0:
-                order = draw_order(train_state.key, done // batches)
-            taken = min(stop - done, batches - done % batches)  # a call ends where an epoch does
-            train_state, metrics = train_step(train_state, training, order, np.int32(taken))
-            done += taken
+
+def make_runner(config: ConfigDict, dataset: Dataset, active: tuple[str, ...]) -> Runner:
+    """The step of `active` networks, of one seed or of `config.seeds`, wired as train wires it."""
+    run, phase = wiring.wire(config, dataset), Phase(active, 0, np.iinfo(np.int32).max)
+    weights_key = jax.random.key(config.seed, impl="rbg")  # compiles in a quarter of the time
+    initial = jax.jit(lambda: init_state(config.seed, lambda _: run.method.init(weights_key), run.optimizers))()
+    masks = ready_masks(run, phase)
+    flop = _count_flop(run, phase, initial, Resident(dataset.train.images, dataset.train.targets, masks, run.pictures))
+    if run.several_seeds:  # all alike, which costs what different ones do
+        initial = stack_seeds([initial] * len(config.seeds))
+        masks = None if masks is None else np.stack([masks] * len(config.seeds))
+    feed = run.make_feed(phase, initial.networks(), masks=masks)
+    train_state, take = hardware.replicate(initial, run.devices), run.make_step(phase, feed)
+    done = 0
+
+    def take_steps(steps):
+        nonlocal train_state, done
+        goal = done + steps
+        while done < goal:
+            stop = min(goal, feed.last(done))
+            arrays = feed.arrays(train_state.key, done, stop)
+            train_state, metrics, _ = take(train_state, arrays, np.int32(stop - done))
+            done = stop
         return jax.block_until_ready(metrics)
 
-    return Runner(run, flop, plan)
+    return Runner(take_steps, flop, run.plan)
 
 
-def make_peer(config: ConfigDict, source: Dataset, active: tuple[str, ...], variant: str) -> Run:
+def make_peer(config: ConfigDict, source: Dataset, active: tuple[str, ...], variant: str) -> TakeSteps:
     import torch
 
     from bginv_jax.speed import torch_peer
 
-    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    device = "cuda" if not hardware.on_cpu() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--peer=torch: JAX runs on a GPU, but this PyTorch was built without CUDA")
-    arrays = _training_arrays(source, active)
-    classes = len(source.class_names)
-    return torch_peer.Trainer(config, *arrays, classes=classes, active=active, variant=variant, device=device).run
+    masks = ready_masks(wiring.wire(config, source), Phase(active, 0, 1))
+    classes, train = len(source.class_names), source.train
+    return torch_peer.Trainer(
+        config, train.images, masks, train.targets, classes=classes, active=active, variant=variant, device=device
+    ).run
 
 
-def seconds_per_step(run: Run, steps: int) -> float:
+def seconds_per_step(run: TakeSteps, steps: int) -> float:
     """Seconds a step. The step before the clock starts is where the other side's threads and data make room."""
     run(1)
     start = time.perf_counter()
@@ -112,7 +112,7 @@ def seconds_per_step(run: Run, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def warm_up(run: Run) -> tuple[float, float]:
+def warm_up(run: TakeSteps) -> tuple[float, float]:
     """Seconds that the first call took beyond a step, which is compiling; and seconds a step."""
     start = time.perf_counter()
     run(1)
@@ -122,10 +122,10 @@ def warm_up(run: Run) -> tuple[float, float]:
     return max(first - usual, 0.0), usual
 
 
-def fastest_peer(config, source, active) -> tuple[str, Run, float, float]:
+def fastest_peer(config, source, active) -> tuple[str, TakeSteps, float, float]:
     """The faster of eager and compiled PyTorch in a short trial: (variant, run, compile seconds, seconds a step)."""
     tried = []
-    for variant in SIDES[1:] if jax.default_backend() == "gpu" else SIDES[1:3]:
+    for variant in SIDES[1:] if not hardware.on_cpu() else SIDES[1:3]:
         try:
             run = make_peer(config, source, active, variant)
             tried.append((variant, run, *warm_up(run)))
@@ -138,13 +138,11 @@ def fastest_peer(config, source, active) -> tuple[str, Run, float, float]:
 
 def matmul_rate() -> float:
     """The machine's measured rate of float32 matrix products, on all local devices at once, GFLOP/s."""
-    devices = jax.local_devices()
+    devices = hardware.local()
     sizes = (1024, 2048) if devices[0].platform == "cpu" else (4096, 8192)
-    product, best = jax.pmap(jnp.matmul, devices=devices), 0.0
+    product, best = hardware.map_program(jnp.matmul, devices, in_axes=None), 0.0
     for size in sizes:
-        a = jax.pmap(lambda key, size=size: jax.random.normal(key, (size, size)))(
-            jax.random.split(jax.random.key(0), len(devices))
-        )
+        a = hardware.replicate(jax.random.normal(jax.random.key(0), (size, size)), devices)
         jax.block_until_ready(product(a, a))
         for _ in range(5):
             start = time.perf_counter()
@@ -168,7 +166,7 @@ def memory_of_this_process(config: ConfigDict, active: tuple[str, ...], side: st
     source = sources.load(config.data)
     if side != "jax":
         import torch
-    first_device = jax.local_devices()[0]
+    first_device = hardware.local()[0]
     imports = _resident_mb()
     run = make_runner(config, source, active).run if side == "jax" else make_peer(config, source, active, side)
     run(_TRIAL_STEPS)

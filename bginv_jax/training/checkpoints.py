@@ -7,7 +7,7 @@ process leaves none that is half written.
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,11 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
-from bginv_jax.errors import InputError
-from bginv_jax.training.state import TrainState
+from bginv_jax.data.dataset import Description
+from bginv_jax.errors import DivergedError, InputError
+from bginv_jax.methods.contract import Networks
+from bginv_jax.training import devices as hardware
+from bginv_jax.training.state import TrainState, split_variables
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,58 +36,153 @@ def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
     """The manager of a workdir's checkpoints; `kept` is how many of the newest stay."""
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
     path = Path(workdir).expanduser().resolve() / "checkpoints"
-    return ocp.CheckpointManager(path, options=options, item_names=("state", "meta"))
+    handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
+    return ocp.CheckpointManager(path, options=options, item_names=tuple(handlers), item_handlers=handlers)
 
 
-def save(manager: Manager, train_state: TrainState, config: ConfigDict, dataset: dict, origin: dict) -> None:
+def _saved(train_state: TrainState) -> dict[str, Any]:
+    """A state, or its shapes, as the tree that is written: without statistics where no network has any."""
+    tree = train_state._asdict()
+    if not jax.tree.leaves(train_state.statistics):
+        del tree["statistics"]
+    return tree
+
+
+@jax.jit
+def _finite(tree: Any) -> jax.Array:
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats])) if floats else jnp.array(True)
+
+
+def check_finite(train_state: TrainState) -> None:
+    """Refuses a state that is not finite everywhere.
+
+    Raises:
+      DivergedError: names the step and the networks.
+    """
+    parts = (train_state.params, train_state.opt_state, train_state.statistics)
+    broken = [name for name in train_state.params if not _finite([part[name] for part in parts if name in part])]
+    if broken:
+        raise DivergedError(
+            f"step {int(train_state.step)}: the parameters of {' and of '.join(broken)} are not finite; lower "
+            f"{', '.join(f'config.rate.{name}' for name in broken)} or config.weight_decay"
+        )
+
+
+def save(manager: Manager, train_state: TrainState, config: ConfigDict, description: Description, origin: dict) -> None:
     """Starts writing a checkpoint; training may go on, and the manager's close waits for it.
 
     Args:
       manager: of `open_manager`.
       train_state: what is saved.
       config: of the run.
-      dataset: of `data.Dataset.describe`.
+      description: of its data.
       origin: of `provenance.describe`.
+
+    Raises:
+      DivergedError: if the state is not finite everywhere: it would push out one that is.
     """
-    meta = {"config": config.to_dict(), "dataset": dataset, "origin": origin}
+    check_finite(train_state)
+    meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
-    copy = _copy(train_state)
-    items = ocp.args.Composite(state=ocp.args.StandardSave(copy), meta=ocp.args.JsonSave(meta))
+    copy = _copy(_saved(train_state))
+    items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
     step = int(train_state.step)
     if step in manager.all_steps():
         manager.delete(step)  # a damaged one, which restore passed over
     manager.save(step, args=items)
 
 
-def restore(manager: Manager, make_template: Callable[[dict], Any]) -> tuple[Any, dict] | None:
-    """The newest checkpoint that can be read, as (state, meta), or None where there is none at all.
-
-    Args:
-      manager: of `open_manager`.
-      make_template: meta -> a state of the structure that was saved, arrays or shapes.
-
-    Raises:
-      ValueError: if there are checkpoints and none is intact.
-    """
+def _restore_newest(
+    manager: Manager, make_template: Callable[[dict], Any], *, partial: bool
+) -> tuple[Any, dict] | None:
+    """The newest checkpoint that can be read, as (tree, meta); with `partial` only what the template has of it."""
     steps = sorted(manager.all_steps(), reverse=True)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     for step in steps:
+        meta = template = None
         try:
             meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-            # Without a sharding Orbax asks for the devices that wrote the checkpoint, and this machine may have fewer.
-            template = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), make_template(meta)
-            )
-            items = ocp.args.Composite(state=ocp.args.StandardRestore(template))
-            return manager.restore(step, args=items)["state"], meta
         except Exception as error:  # a damaged file may fail anywhere in Orbax, TensorStore or JSON
             _LOG.warning("checkpoint %d of %s cannot be read (%s)", step, manager.directory, error)
+            continue
+        template = jax.tree.map(
+            # Without a sharding Orbax asks for the devices that wrote the checkpoint, and there may be fewer here.
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=hardware.on_one()),
+            make_template(meta),
+        )
+        arguments = ocp.checkpoint_utils.construct_restore_args(template)
+        restore = ocp.args.PyTreeRestore(item=template, restore_args=arguments, partial_restore=partial)
+        try:
+            tree = manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
+        except Exception as error:  # as above
+            _LOG.warning("checkpoint %d of %s cannot be read (%s)", step, manager.directory, error)
+            continue
+        if _finite(tree):
+            return tree, meta
+        _LOG.warning("checkpoint %d of %s is passed over: not all of it is finite", step, manager.directory)
     if steps:
         raise InputError(f"{manager.directory}: none of the checkpoints {steps} can be read")
     return None
 
 
-def check_same_run(meta: dict, config: ConfigDict, dataset: dict) -> None:
+def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> TrainState | None:
+    """The state of the newest checkpoint that can be read, or None where there is none at all.
+
+    Args:
+      manager: of `open_manager`.
+      make_template: meta -> a state of the structure that was saved, arrays or shapes. Its errors are not held back.
+
+    Raises:
+      InputError: if there are checkpoints and none is intact.
+    """
+    shapes: list[TrainState] = []
+
+    def template(meta):
+        shapes.append(make_template(meta))
+        return _saved(shapes[-1])
+
+    restored = _restore_newest(manager, template, partial=False)
+    if restored is None:
+        return None
+    return TrainState(**{"statistics": shapes[-1].statistics, **restored[0]})
+
+
+class Trained(NamedTuple):
+    """What prediction needs of a checkpoint: variables by network, steps taken, and the meta beside them."""
+
+    networks: Networks
+    steps: int
+    meta: dict
+
+
+def restore_networks(manager: Manager, make_template: Callable[[dict], Networks]) -> Trained | None:
+    """The networks of the newest checkpoint that can be read, whatever optimiser and schedule trained them.
+
+    Args:
+      manager: of `open_manager`.
+      make_template: meta -> variables by network, arrays or shapes.
+
+    Raises:
+      InputError: if there are checkpoints and none is intact.
+    """
+    shapes: list[TrainState] = []
+
+    def template(meta):
+        networks = make_template(meta)
+        params, statistics = split_variables(networks)
+        shapes.append(TrainState(jnp.zeros((), jnp.int32), None, params, {}, statistics))
+        tree = _saved(shapes[-1])
+        return {name: tree[name] for name in ("step", "params", "statistics") if name in tree}
+
+    restored = _restore_newest(manager, template, partial=True)
+    if restored is None:
+        return None
+    tree, meta = restored
+    state = shapes[-1]._replace(**tree)
+    return Trained(state.networks(), int(state.step), meta)
+
+
+def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
     """Refuses to continue a run with another config or other data.
 
     Raises:
@@ -97,7 +195,7 @@ def check_same_run(meta: dict, config: ConfigDict, dataset: dict) -> None:
                 f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
                 "give it that value, or another --workdir"
             )
-    if meta["dataset"]["sha256"] != dataset["sha256"]:
+    if meta["dataset"]["sha256"] != description.sha256:
         raise InputError(
             f"config.data.source is {config.data.source!r}, whose images or labels are not those that the run in this "
             "workdir was started with; expected the same data, or another --workdir"

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 import tensorboardX
 import tqdm
-from ml_collections import ConfigDict
 from skimage import io
 
 from bginv_jax.methods import schedule
@@ -76,21 +75,27 @@ def _keep_until(path: Path, step: int) -> None:
 
 
 class Progress:
-    """Reports a run that continues after `step`, every config.log_every steps and at the end of each phase.
+    """Reports a run that continues after `step`, every `log_every` steps and at the end of each phase.
 
     A context manager. Metrics are means over the steps since the last report; of several seeds, metrics.jsonl has each
     and everything else the mean.
+
+    Args:
+      workdir: where metrics.jsonl and TensorBoard's events go.
+      step: taken so far.
+      steps: in all.
+      images_per_step: of all seeds.
+      log_every: steps.
     """
 
-    def __init__(self, workdir: Path, config: ConfigDict, *, step: int):
-        self._config = config
-        self._images_per_step = config.batch_size * max(1, len(config.seeds))
+    def __init__(self, workdir: Path, *, step: int, steps: int, images_per_step: int, log_every: int):
+        self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
         metrics_path = workdir / "metrics.jsonl"
         _keep_until(metrics_path, step)
         self._lines = metrics_path.open("a")
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
         self._bar = tqdm.tqdm(
-            initial=step, total=config.steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
+            initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
         self._phase: schedule.Phase | None = None
         self._metrics: list[dict[str, jax.Array]] = []
@@ -115,14 +120,14 @@ class Progress:
             self._timed_from = (step, time.perf_counter())
             self._bar.set_description(f"phase {phase.name}", refresh=False)
         self._bar.update(count)
-        if step % self._config.log_every == 0 or step == phase.stop:
+        if step % self._log_every == 0 or step == phase.stop:
             entries, counts = jax.device_get(self._metrics), self._counts
             self._metrics, self._counts = [], []
             names = sorted(entries[0], key=lambda name: (name != "loss", name))
             means = {name: np.average([entry[name] for entry in entries], axis=0, weights=counts) for name in names}
             self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
-            for seed in range(max(1, len(self._config.seeds))):
-                own = {name: np.atleast_1d(value)[seed] for name, value in means.items()}
+            for i in range(np.size(means["loss"] if "loss" in means else next(iter(means.values())))):
+                own = {name: np.atleast_1d(value)[i] for name, value in means.items()}
                 warn_of_collapse(step, own, trained=step == phase.stop or "f_b" in phase.networks)
 
     def _rate(self, step: int) -> float:
@@ -143,7 +148,7 @@ class Progress:
         self._events.flush()
         shown = {name: f"{value:.3f}" for name, value in metrics.items()}
         if self._bar.disable:
-            steps = self._config.steps
+            steps = self._steps
             left = f"{(steps - step) * self._images_per_step / rate:.0f} s left" if rate else ""
             values = "  ".join(f"{name} {value}" for name, value in shown.items())
             _LOG.info("step %d/%d  phase %s  %s  %.0f images/s  %s", step, steps, phase, values, rate, left)

@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import jax
+from bginv_jax.training import devices
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -41,5 +41,5 @@ def describe() -> dict:
         "command": command(),
         "commit": commit(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
-        "devices": f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}",
+        "devices": devices.describe(),
     }

@@ -1,17 +1,15 @@
 """The train state, and one optimiser per network; f_b's ends in a change of sign, so it ascends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from ml_collections import ConfigDict
 
-from bginv_jax import config as configs
-from bginv_jax.methods.contract import Method
-from bginv_jax.methods.registry import METHODS, make_method
-from bginv_jax.methods.schedule import make_phases, make_rate
+from bginv_jax.methods.contract import Networks
+from bginv_jax.methods.schedule import Phase, make_rate
+from bginv_jax.networks.contract import Variables
 
 Optimizers = dict[str, optax.GradientTransformation]
 
@@ -22,6 +20,7 @@ class TrainState(NamedTuple):
     step: int32 (), how many steps were taken.
     key: the run's key; whatever is random follows from it and the step.
     params, opt_state: by network name.
+    statistics: by network name, its variables besides params, such as running averages.
 
     Of several seeds together, all but the step have a leading axis of seeds.
     """
@@ -30,6 +29,12 @@ class TrainState(NamedTuple):
     key: jax.Array
     params: dict[str, Any]
     opt_state: dict[str, Any]
+    statistics: dict[str, Any]
+
+    def networks(self, params: Mapping[str, Any] | None = None) -> Networks:
+        """The variables of each network, of some of them with other `params`."""
+        params = self.params | (params or {})
+        return {name: {"params": params[name], **self.statistics[name]} for name in params}
 
 
 def ascend() -> optax.GradientTransformation:
@@ -37,52 +42,51 @@ def ascend() -> optax.GradientTransformation:
     return optax.scale(-1.0)
 
 
-def make_optimizers(config: ConfigDict) -> Optimizers:
-    """Adam for each network of the config's method, at its rate along the schedule; AdamW for f where it decays."""
-    phases = make_phases(config.schedule, config.steps)
-    rates = {
-        name: make_rate(name, config.rate[name], config.rate.decay, phases) for name in METHODS[config.method].networks
-    }
-    optimizers = {name: optax.adam(rate) for name, rate in rates.items()}
-    if config.weight_decay:
-        optimizers["f"] = optax.adamw(rates["f"], weight_decay=config.weight_decay)
+def make_optimizers(
+    phases: tuple[Phase, ...], rates: Mapping[str, float], *, decay: str = "constant", weight_decay: float = 0.0
+) -> Optimizers:
+    """Adam for each network at its rate along the phases; AdamW for f where its weights decay; f_b ascends.
+
+    Args:
+      phases: of the run.
+      rates: the learning rate by network.
+      decay: one of `schedule.DECAYS`.
+      weight_decay: of f alone.
+    """
+    schedules = {name: make_rate(name, rate, decay, phases) for name, rate in rates.items()}
+    optimizers = {name: optax.adam(rate) for name, rate in schedules.items()}
+    if weight_decay:
+        optimizers["f"] = optax.adamw(schedules["f"], weight_decay=weight_decay)
     if "f_b" in optimizers:
         optimizers["f_b"] = optax.chain(optimizers["f_b"], ascend())
     return optimizers
 
 
-def init_state(seed: int, init: Callable[[jax.Array], dict[str, Any]], optimizers: Optimizers) -> TrainState:
-    """The state before the first step; init(key) -> params by network name."""
+def init_state(seed: int, init: Callable[[jax.Array], Networks], optimizers: Optimizers) -> TrainState:
+    """The state before the first step; init(key) -> variables by network name."""
     key = jax.random.key(seed)
-    params = init(jax.random.fold_in(key, 0))
+    networks = init(jax.random.fold_in(key, 0))
+    params, statistics = split_variables(networks)
     opt_state = {name: optimizer.init(params[name]) for name, optimizer in optimizers.items()}
-    return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state)
+    return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, statistics)
 
 
-def init_seeds(config: ConfigDict, method: Method) -> TrainState:
-    """The state before the first step of the config: of its one seed, or of all `config.seeds` together."""
-    optimizers = make_optimizers(config)
-    if not config.seeds:
-        return init_state(config.seed, method.init, optimizers)
-    return stack_seeds([init_state(seed, method.init, optimizers) for seed in config.seeds])
+def split_variables(networks: Networks) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables by network name as params and statistics, each by network name."""
+    params = {name: variables["params"] for name, variables in networks.items()}
+    return params, {name: without_params(variables) for name, variables in networks.items()}
 
 
-def stack_seeds(states: list[TrainState]) -> TrainState:
+def without_params(variables: Variables) -> dict[str, Any]:
+    """What an optimiser does not change of a network's variables."""
+    return {name: tree for name, tree in variables.items() if name != "params"}
+
+
+def stack_seeds(states: Sequence[TrainState]) -> TrainState:
     """States of single seeds, at the same step, as one state of several."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)._replace(step=states[0].step)
 
 
-def split_seeds(params: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """The parameters of each of `count` seeds of a state of several."""
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], params) for i in range(count)]
-
-
-def abstract_state(config: ConfigDict, method: Method) -> TrainState:
-    """The shapes and types of the config's state, without computing it."""
-    return jax.eval_shape(lambda: init_seeds(config, method))
-
-
-def saved_template(meta: dict) -> TrainState:
-    """The shapes of the state beside a checkpoint's meta."""
-    config = configs.saved_config(meta["config"])
-    return abstract_state(config, make_method(config, meta["dataset"]))
+def split_seeds(tree: Any, count: int) -> list[Any]:
+    """The arrays of each of `count` seeds of a tree with a leading axis of seeds."""
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(count)]

@@ -1,11 +1,10 @@
-"""The training step and the batched forward pass: the one room that knows of devices and their axis.
+"""The training step: a batch is drawn, learned from, and every active network is updated.
 
-Training data lies on every device; a step draws its batch there. Images are (M, S, S, C) uint8.
+The gradients of one scalar drive all networks: f and f_m descend, f_b ascends.
 """
 
-import functools
-import math
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -13,266 +12,226 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bginv_jax.images.augment import augment, random_crops
+from bginv_jax.images.augment import augment
 from bginv_jax.images.pixels import as_float
-from bginv_jax.methods.contract import Batch, Method
-from bginv_jax.training.state import Optimizers, TrainState
+from bginv_jax.methods.contract import Batch, Method, Metrics
+from bginv_jax.training import devices as hardware
+from bginv_jax.training.feed import BatchPlan, Feed, Raw, Resident, Streamed
+from bginv_jax.training.state import Optimizers, TrainState, without_params
 
-AXIS = "devices"
-_CPU_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a CPU core
 
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """How a step learns.
 
-class TrainingData(NamedTuple):
-    """images (M, S, S, C) uint8, masks (M, S, S, 1) uint8 or float or None, targets (M, ...).
-
-    pictures (P, T, T, C) uint8, T at least S, whose random crops are the plan's pictured backgrounds; None without any.
-    fill (S, S, C) uint8, what f_m puts where it sees no object; None is black.
-    Of several seeds together, the masks have a leading axis of seeds.
+    method, optimizers: what is minimised and maximised, and how.
+    active: the networks that train; the others cost nothing and keep every bit.
+    plan: how the batch is split.
+    augmentation: keyword arguments of `augment`.
+    align_masks: masks that are ready move with their image. The authors' stay, and no longer fit it.
+    fill: (S, S, C) uint8, what f_m puts where it sees no object; None is black.
     """
 
-    images: jax.Array
-    masks: jax.Array | None
-    targets: jax.Array
-    pictures: jax.Array | None = None
-    fill: jax.Array | None = None
+    method: Method
+    optimizers: Optimizers
+    active: tuple[str, ...]
+    plan: BatchPlan
+    augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    align_masks: bool = True
+    fill: np.ndarray | None = None
 
 
-class BatchPlan(NamedTuple):
-    """How a batch is split over devices, and on each device over slices whose gradients are added up.
+class Health(NamedTuple):
+    """How a call went. taken: its steps. finite: whether, in the last, each gradient and the "loss" were finite."""
 
-    The first `plain` images of the batch keep their own background, the next `pictured` stand before pictures, the rest
-    before what f_b paints. Every part holds an equal share of each, so the same images get the same treatment however
-    many parts there are.
-    """
-
-    batch_size: int
-    plain: int
-    devices: int
-    slices: int
-    pictured: int = 0
-
-    @property
-    def parts(self) -> int:
-        return self.devices * self.slices
-
-    @property
-    def plain_per_part(self) -> int:
-        return self.plain // self.parts
-
-    @property
-    def pictured_per_part(self) -> int:
-        return self.pictured // self.parts
-
-    def positions(self, device: jax.Array, part: int) -> jax.Array:
-        """Places in the batch of slice `part` of `device`, plain ones first, then pictured: (batch_size / parts,)."""
-        index, start, places = device * self.slices + part, 0, []
-        for count in (self.plain, self.pictured, self.batch_size - self.plain - self.pictured):
-            share = count // self.parts
-            places.append(start + index * share + jnp.arange(share))
-            start += count
-        return jnp.concatenate(places)
+    taken: jax.Array
+    finite: dict[str, jax.Array]
 
 
-def plan_batch(batch_size: int, plain_share: float, size: int, pictured_share: float = 0.0) -> BatchPlan:
-    """Splits a batch over as many local devices as share it out evenly; a CPU takes it in slices that fit its cache.
+# Each user of a step's randomness has keys of its own, or what one draws would tell what the other does.
+_AUGMENTATION, _METHOD, _PICTURES = range(3)
+
+
+def _image_keys(state: TrainState, positions: jax.Array, user: int) -> jax.Array:
+    """A key for each place in the batch, whatever device and slice it falls to: like `positions`."""
+    step_key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    keys = fold(jax.random.fold_in(step_key, user), positions.reshape(-1))
+    return keys.reshape(positions.shape)
+
+
+def _prepare(keys: jax.Array, method_keys: jax.Array, raw: Raw, networks: Mapping, learning: Learning) -> Batch:
+    """The augmented batch of one slice."""
+    method = learning.method
+    x, masks = as_float(raw.images), None if raw.masks is None else as_float(raw.masks)
+    if masks is None and method.takes_masks(learning.active):
+        masks = lax.stop_gradient(method.ready_masks(networks, x))
+    images, moved, moves = augment(keys, x, masks if learning.align_masks else None, **learning.augmentation)
+    masks = moved if learning.align_masks else masks
+    if masks is not None and method.binary_masks:
+        masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
+    return Batch(
+        images,
+        raw.targets if moves is None else method.task.move(raw.targets, moves),
+        learning.plan.part,
+        masks,
+        None if raw.pictures is None else as_float(raw.pictures),
+        0.0 if learning.fill is None else as_float(jnp.asarray(learning.fill)),
+    )
+
+
+def learn(
+    state: TrainState, raw: Raw, positions: jax.Array, *, learning: Learning, mapped: bool = False
+) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+    """One update of all `active` networks: their scalar is differentiated once; f and f_m descend, f_b ascends.
 
     Args:
-      batch_size: images.
-      plain_share: of them that keep their own background.
-      size: the side of an image, pixels.
-      pictured_share: of them that stand before pictures.
+      state: of the run.
+      raw: a device's share of the batch, slice after slice.
+      positions: the places of its images in the whole batch, (slices, n).
+      learning: how.
+      mapped: whether other devices have other shares.
+
+    Returns:
+      The next state, metrics averaged over the whole batch, and what of gradients and loss is finite.
     """
-    plain, pictured = round(plain_share * batch_size), round(pictured_share * batch_size)
-    common = math.gcd(plain, pictured, batch_size - plain - pictured)
-    devices = max(n for n in range(1, jax.local_device_count() + 1) if common % n == 0)
-    rest = common // devices
-    slices = 1
-    if jax.default_backend() == "cpu":
-        divisors = [n for n in range(1, rest + 1) if rest % n == 0]
-        slices = next((n for n in divisors if batch_size * size**2 <= _CPU_PIXELS * devices * n), rest)
-    return BatchPlan(batch_size, plain, devices, slices, pictured)
+    active, slices = learning.active, learning.plan.slices
+    shares = jax.tree.map(lambda leaf: leaf.reshape(slices, -1, *leaf.shape[1:]), raw)
+    keys = [_image_keys(state, positions, user) for user in (_AUGMENTATION, _METHOD)]
+
+    def slice_gradients(i):
+        share, augment_keys, method_keys = jax.tree.map(lambda leaf: leaf[i], (shares, *keys))
+        batch = _prepare(augment_keys, method_keys, share, state.networks(), learning)
+
+        def objective(params):
+            return learning.method.objective(method_keys, state.networks(params), batch, active)
+
+        gradients, (metrics, changed) = jax.grad(objective, has_aux=True)({name: state.params[name] for name in active})
+        statistics = {name: without_params(changed[name]) for name in active if name in changed}
+        return gradients, metrics, statistics
+
+    averages = _slice_mean(slice_gradients, slices)
+    if mapped:
+        averages = hardware.mean(averages)
+    gradients, metrics, statistics = averages
+    params, opt_state = dict(state.params), dict(state.opt_state)
+    for name in active:
+        updates, opt_state[name] = learning.optimizers[name].update(gradients[name], opt_state[name], params[name])
+        params[name] = optax.apply_updates(params[name], updates)
+    statistics = jax.tree.map(
+        lambda new, old: new.astype(old.dtype), statistics, {n: state.statistics[n] for n in statistics}
+    )
+    finite = {name: _is_finite(tree) for name, tree in {**gradients, "loss": metrics}.items()}
+    after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})
+    return after, metrics, finite
 
 
-def draw_order(key: jax.Array, epoch: jax.Array, count: int) -> jax.Array:
-    """The order in which an epoch visits `count` images: (count,) int32."""
-    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, 1), epoch), count)
+def _is_finite(tree: Any) -> jax.Array:
+    """Whether all of a tree is: a sum is finite where its terms are, and takes one pass."""
+    return jnp.isfinite(sum((leaf.sum() for leaf in jax.tree.leaves(tree)), jnp.zeros(())))
 
 
-def make_draw_order(count: int, *, several_seeds: bool = False) -> Callable:
-    """`draw_order` of `count` images, jitted: (key, epoch) -> order; of several seeds, from a key and an order each."""
-    draw = functools.partial(draw_order, count=count)
-    return jax.jit(jax.vmap(draw, in_axes=(0, None)) if several_seeds else draw)
+def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
+    """The mean of body(i) for i = 0..count - 1."""
+    if count == 1:
+        return body(0)
+    shapes = jax.eval_shape(body, jnp.int32(0))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    sums = lax.fori_loop(0, count, lambda i, sums: jax.tree.map(jnp.add, sums, body(i)), zeros)
+    return jax.tree.map(lambda total: total / count, sums)
 
 
 def train_step(
-    state: TrainState,
-    data: TrainingData,
-    order: jax.Array,
-    device: jax.Array,
-    *,
-    method: Method,
-    optimizers: Optimizers,
-    active: tuple[str, ...],
-    plan: BatchPlan,
-    augmentation: dict[str, Any],
-    align_masks: bool = True,
-    axis: str | None = None,
-) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One step of all `active` networks: their scalar is differentiated once; f and f_m descend, f_b ascends.
+    state: TrainState, feed: Resident | Streamed, device: jax.Array, *, learning: Learning, mapped: bool = False
+) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+    """One step: the device's share of the batch is drawn from the feed, and learned from; returns as `learn`.
 
     Args:
-      state: donated by the compiled form.
-      data: the whole training set.
-      order: the epoch's order, from `draw_order`; the batch is a window of it.
+      state: of the run.
+      feed: on the device.
       device: int (), which of the plan's devices this is.
-      method, optimizers: what is minimised and maximised, and how.
-      active: the networks that train; the others cost nothing and keep every bit.
-      plan: how the batch is split.
-      augmentation: keyword arguments of `augment`.
-      align_masks: the data's masks move with their image. The authors' stay, and no longer fit it.
-      axis: name of the device axis, None outside pmap.
-
-    Returns:
-      The next state, and metrics averaged over the whole batch.
+      learning: how.
+      mapped: whether it runs on several devices at once.
     """
-    step_key = jax.random.fold_in(jax.random.fold_in(state.key, 2), state.step)
-    window = state.step % (len(data.images) // plan.batch_size) * plan.batch_size
-
-    def slice_gradients(part):
-        positions = plan.positions(device, part)
-        chosen = order[window + positions]
-        # Each user of randomness has a key of its own, or what one draws would tell what the other does.
-        augment_keys, method_keys, crop_keys = (
-            jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.fold_in(step_key, user), positions)
-            for user in (0, 1, 2)
-        )
-        masks = None if data.masks is None else as_float(data.masks[chosen])
-        images, moved = augment(
-            augment_keys, as_float(data.images[chosen]), masks if align_masks else None, **augmentation
-        )
-        masks = moved if align_masks else masks
-        if masks is not None and data.masks.dtype == jnp.uint8:
-            masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
-        pictures = None
-        if data.pictures is not None:
-            crop_keys = crop_keys[plan.plain_per_part :][: plan.pictured_per_part]
-            pictures = as_float(random_crops(crop_keys, data.pictures, size=images.shape[1]))
-        fill = 0.0 if data.fill is None else as_float(data.fill)
-        batch = Batch(images, masks, data.targets[chosen], plan.plain_per_part, pictures, fill)
-        learned = {name: state.params[name] for name in active}
-        return jax.grad(lambda p: method.objective(method_keys, {**state.params, **p}, batch, active), has_aux=True)(
-            learned
-        )
-
-    gradients, metrics = _loop_mean(lambda part, _: (None, slice_gradients(part)), None, plan.slices)[1]
-    if axis is not None:
-        gradients, metrics = lax.pmean((gradients, metrics), axis)
-    params, opt_state = dict(state.params), dict(state.opt_state)
-    for name in active:
-        updates, opt_state[name] = optimizers[name].update(gradients[name], opt_state[name], params[name])
-        params[name] = optax.apply_updates(params[name], updates)
-    return TrainState(state.step + 1, state.key, params, opt_state), metrics
-
-
-def _loop_mean(body: Callable, carry: Any, count: int | jax.Array) -> tuple[Any, Any]:
-    """Runs carry, output = body(i, carry) for i = 0..count - 1; the last carry and the mean of the outputs."""
-    if isinstance(count, int) and count == 1:
-        return body(0, carry)
-    outputs = jax.eval_shape(body, jnp.int32(0), carry)[1]
-
-    def add(i, state):
-        carry, sums = state
-        carry, output = body(i, carry)
-        return carry, jax.tree.map(jnp.add, sums, output)
-
-    zeros = jax.tree.map(lambda output: jnp.zeros(output.shape, output.dtype), outputs)
-    carry, sums = lax.fori_loop(0, count, add, (carry, zeros))
-    return carry, jax.tree.map(lambda total: total / count, sums)
+    plan = learning.plan
+    positions = plan.positions(device)
+    _, pictured, _ = plan.part.split(positions.T)
+    picture_keys = _image_keys(state, pictured.T, _PICTURES).reshape(-1)
+    raw = feed.draw(state.step, positions.reshape(-1), picture_keys, plan.batch_size)
+    return learn(state, raw, positions, learning=learning, mapped=mapped)
 
 
 def _each_seed(
-    step: Callable, active: tuple[str, ...], state: TrainState, data: TrainingData, order: jax.Array, device: jax.Array
-) -> tuple[TrainState, dict[str, jax.Array]]:
-    """`step` for every seed of a state of several; data.masks, order and the metrics have an axis of seeds, too.
+    step: Callable, active: tuple[str, ...], state: TrainState, feed: Resident | Streamed, device: jax.Array
+) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+    """`step` for every seed of a state of several; what the feed has per seed, and metrics, have an axis of seeds.
 
     Small networks side by side cost an accelerator little more than one. To a CPU they are more work in any case, and
     convolutions batched over kernels are slow there, so it takes them one after the other.
     """
 
-    def one(key, params, opt_state, masks, order):
-        after, metrics = step(TrainState(state.step, key, params, opt_state), data._replace(masks=masks), order, device)
-        return [{name: tree[name] for name in active} for tree in (after.params, after.opt_state)], metrics
+    def one(key, params, opt_state, statistics, own):
+        after, *rest = step(TrainState(state.step, key, params, opt_state, statistics), feed.of_seed(own), device)
+        trees = (after.params, after.opt_state, after.statistics)
+        return [{name: tree[name] for name in active if name in tree} for tree in trees], *rest
 
-    own = (state.key, state.params, state.opt_state, data.masks, order)
-    if jax.default_backend() == "cpu":
-        (params, opt_state), metrics = lax.map(lambda arguments: one(*arguments), own)
+    own = (state.key, state.params, state.opt_state, state.statistics, feed.per_seed())
+    if hardware.on_cpu():
+        trees, metrics, finite = lax.map(lambda arguments: one(*arguments), own)
     else:
-        (params, opt_state), metrics = jax.vmap(one)(*own)
-    return TrainState(state.step + 1, state.key, {**state.params, **params}, {**state.opt_state, **opt_state}), metrics
+        trees, metrics, finite = jax.vmap(one)(*own)
+    before = (state.params, state.opt_state, state.statistics)
+    after = [{**old, **new} for old, new in zip(before, trees, strict=True)]
+    return TrainState(state.step + 1, state.key, *after), metrics, finite
 
 
-def make_train_step(devices: list[jax.Device], *, several_seeds: bool = False, **options) -> Callable:
-    """`train_step` jitted and pmapped over `devices` as one program: (state, data, order, count) -> (state, metrics).
+def _take(step: Callable, state: TrainState, count: jax.Array) -> tuple[TrainState, Metrics, Health]:
+    """`count` steps, fewer where something is not finite: the last state, the mean metrics, and how it went."""
+    _, metrics, finite = jax.eval_shape(step, state)
+    sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), metrics)
+    fine = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), finite)
 
-    It takes `count` steps, an int32, without coming back to the host; all of them must lie in the epoch of `order`. The
-    metrics are means over the steps. With `several_seeds` state, masks, order and metrics have a leading axis of seeds.
-    The state is donated. Nothing is replicated by hand: state, data and order are the same on every device.
-    """
-    step = functools.partial(train_step, axis=AXIS, **options)
-    if several_seeds:
-        step = functools.partial(_each_seed, step, options["active"])
+    def more(carry):
+        taken, _, _, finite = carry
+        return (taken < count) & jnp.all(jnp.stack([leaf.all() for leaf in jax.tree.leaves(finite)]))
 
-    def steps(state, data, order, count, device):
-        return _loop_mean(lambda _, state: step(state, data, order, device), state, count)
+    def take(carry):
+        taken, state, sums, _ = carry
+        state, metrics, finite = step(state)
+        return taken + 1, state, jax.tree.map(jnp.add, sums, metrics), finite
 
-    mapped = jax.pmap(
-        steps, axis_name=AXIS, in_axes=(None, None, None, None, 0), out_axes=None, devices=devices, donate_argnums=0
-    )
-    indices = jax.device_put(np.arange(len(devices)), NamedSharding(Mesh(devices, (AXIS,)), PartitionSpec(AXIS)))
-    # On a CPU a device is a thread of a pool as large as the number of devices. A second call in flight can take the
-    # thread that the first one's pmean is waiting for, and both wait for ever.
-    wait = len(devices) > 1 and devices[0].platform == "cpu"
-
-    def step_all(state, data, order, count):
-        result = mapped(state, data, order, count, indices)
-        return jax.block_until_ready(result) if wait else result
-
-    return step_all
+    taken, state, sums, finite = lax.while_loop(more, take, (jnp.int32(0), state, sums, fine))
+    return state, jax.tree.map(lambda total: total / taken, sums), Health(taken, finite)
 
 
-def replicate(tree: Any, devices: list[jax.Device]) -> Any:
-    """Puts arrays on every device, once, so that no call of a mapped function moves them again."""
-    return jax.device_put(tree, NamedSharding(Mesh(devices, (AXIS,)), PartitionSpec()))
+def make_train_step(
+    devices: list[jax.Device], feed: Feed, *, learning: Learning, several_seeds: bool = False
+) -> Callable:
+    """`train_step` jitted and mapped over `devices` as one program: (state, arrays, count) -> (state, metrics, health).
 
-
-def make_forward(apply: Callable, devices: list[jax.Device], *, chunk: int = 64) -> Callable:
-    """A batched `apply(params, images)` for any number of images, compiled for one shape.
+    It takes `count` steps, an int32, without coming back to the host, or stops at the first that is not finite. The
+    metrics are means over the steps. With `several_seeds` state and metrics have a leading axis of seeds. The state is
+    donated. Nothing is replicated by hand: the state is the same on every device.
 
     Args:
-      apply: (params, float images (n, S, S, C)) -> outputs (n, ...).
-      devices: each takes `chunk` images at a time.
-      chunk: images per device and call.
-
-    Returns:
-      forward(params, images) -> outputs as NumPy arrays; images uint8 or float32 (N, S, S, C), on the host. The last
-      batch is padded with zeros whose outputs are dropped.
+      devices: as many as the plan has.
+      feed: on the host; its `arrays` are what the program takes.
+      learning: how.
+      several_seeds: whether the state is of several.
     """
-    mapped = jax.pmap(
-        lambda params, images: apply(params, as_float(images)), axis_name=AXIS, in_axes=(None, 0), devices=devices
-    )
-    size = chunk * len(devices)
 
-    def forward(params, images):
-        batches = []
-        for start in range(0, max(len(images), 1), size):
-            batch = images[start : start + size]
-            padded = np.zeros((size, *images.shape[1:]), images.dtype)
-            padded[: len(batch)] = batch
-            outputs = mapped(params, padded.reshape(len(devices), chunk, *images.shape[1:]))
-            batches.append((outputs, len(batch)))
-        flat = [np.asarray(outputs).reshape(size, *outputs.shape[2:])[:count] for outputs, count in batches]
-        return np.concatenate(flat)
+    def one(state, arrays, device):
+        return train_step(state, arrays, device, learning=learning, mapped=True)
 
-    return forward
+    def steps(state, arrays, count, device):
+        def step(state):
+            return (
+                _each_seed(one, learning.active, state, arrays, device) if several_seeds else one(state, arrays, device)
+            )
+
+        return _take(step, state, count)
+
+    program = hardware.map_program(steps, devices, in_axes=(None, feed.axes, None, 0), out_axes=None, donate=(0,))
+    indices = hardware.split(np.arange(len(devices)), devices)
+    return lambda state, arrays, count: program(state, arrays, count, indices)

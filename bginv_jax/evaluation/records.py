@@ -1,0 +1,101 @@
+"""Records of scores, and the rows that tables and figures draw from them alone.
+
+A record of classification is {"dataset", "method", "seed", "background", "correct", "count", "accuracy"}, accuracy in
+percent. A record of another task has its measures by name, and under "measure" the name of the one that tables show.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bginv_jax.backgrounds.patterns import BACKGROUNDS
+from bginv_jax.errors import InputError
+
+# The poster's rows come first, in its order.
+TITLES = {"vanilla": "Vanilla CNN", "attention": "Attention", "proposal": "Proposal"}
+
+
+def title(method: str) -> str:
+    """A method's name for people."""
+    return TITLES.get(method, method)
+
+
+def measure_of(records: Iterable[dict]) -> str:
+    """The measure that records show.
+
+    Raises:
+      InputError: if they show several.
+    """
+    measures = sorted({record.get("measure", "accuracy") for record in records}) or ["accuracy"]
+    if len(measures) > 1:
+        raise InputError(f"records of {' and of '.join(measures)}; a table shows one measure")
+    return measures[0]
+
+
+def measure_title(measure: str) -> str:
+    """A measure's name for people, with its unit."""
+    return "Accuracy (%)" if measure == "accuracy" else measure.replace("_", " ").capitalize()
+
+
+def value(record: dict) -> float:
+    """What a record shows."""
+    return record[record.get("measure", "accuracy")]
+
+
+def number(shown: float, measure: str) -> str:
+    """A value as tables have it: percent with one digit, anything else with three significant ones."""
+    return f"{shown:.1f}" if measure == "accuracy" else f"{shown:.3g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method on one data set: mean and standard deviation over its seeds for each background."""
+
+    dataset: str
+    method: str
+    seeds: int
+    count: int
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    measure: str = "accuracy"
+
+    def cells(self) -> list[str]:
+        means = [number(mean, self.measure) for mean in self.means]
+        if self.seeds == 1:
+            return means
+        deviations = [number(deviation, self.measure) for deviation in self.deviations]
+        return [f"{mean}±{deviation}" for mean, deviation in zip(means, deviations, strict=True)]
+
+
+def rows(records: Sequence[dict]) -> list[Row]:
+    """The rows of a table: by data set as they come, within it in the poster's order, then others as they come.
+
+    Raises:
+      InputError: if a run lacks a background, a record stands twice, or records show several measures.
+    """
+    measure = measure_of(records)
+    found: dict[str, dict[str, dict[int, dict[str, dict]]]] = {}
+    for record in records:
+        methods = found.setdefault(record["dataset"], {})
+        run = methods.setdefault(record["method"], {}).setdefault(record["seed"], {})
+        if record["background"] in run:
+            raise InputError(f"two records of {record['dataset']}, {record['method']}, seed {record['seed']}")
+        run[record["background"]] = record
+    table = []
+    for dataset, methods in found.items():
+        for method in [
+            *(name for name in TITLES if name in methods),
+            *(name for name in methods if name not in TITLES),
+        ]:
+            runs = methods[method]
+            for seed, run in runs.items():
+                missing = [name for name in BACKGROUNDS if name not in run]
+                if missing:
+                    raise InputError(f"no records of {dataset}, {method}, seed {seed} on {', '.join(missing)}")
+            values = np.array([[value(run[name]) for name in BACKGROUNDS] for run in runs.values()])
+            deviations = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(BACKGROUNDS))
+            count = next(iter(runs.values()))["none"]["count"]
+            means = tuple(values.mean(axis=0))
+            table.append(Row(dataset, method, len(runs), count, means, tuple(deviations), measure))
+    return table

@@ -1,0 +1,123 @@
+"""The one room that knows of devices: which there are, their axis, how programs are mapped and arrays lie on them.
+
+pmap stands here alone, and nothing else depends on it.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bginv_jax.images.pixels import as_float
+
+AXIS = "devices"
+_MOST_CPU_DEVICES = 8
+
+
+def local() -> list[jax.Device]:
+    """The devices of this process."""
+    return jax.local_devices()
+
+
+def on_cpu() -> bool:
+    """Whether the devices are processors."""
+    return jax.default_backend() == "cpu"
+
+
+def describe() -> str:
+    """How many there are, and of what kind."""
+    return f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}"
+
+
+@contextlib.contextmanager
+def counting() -> Iterator[None]:
+    """Where XLA counts operations before compiling: on the host, since a GPU's compiler does not."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        yield
+
+
+def use_all_processors() -> None:
+    """Makes each core a JAX device of its own, unless the environment says how many there are. Before JAX starts."""
+    forced = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not forced and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        jax.config.update("jax_num_cpu_devices", min(len(allowed), _MOST_CPU_DEVICES))
+
+
+def mean(tree: Any) -> Any:
+    """The mean over the devices of a mapped program."""
+    return lax.pmean(tree, AXIS)
+
+
+def _sharding(devices: Sequence[jax.Device], *axes: str) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(*axes))
+
+
+def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Puts arrays on every device, once, so that no call of a mapped program moves them again."""
+    return jax.device_put(tree, _sharding(devices))
+
+
+def split(tree: Any, devices: Sequence[jax.Device]) -> Any:
+    """Puts arrays (devices, ...) on the devices, a row on each."""
+    return jax.device_put(tree, _sharding(devices, AXIS))
+
+
+def on_one() -> jax.sharding.Sharding:
+    """Where a restored array lies first."""
+    return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+
+def map_program(
+    function: Callable, devices: Sequence[jax.Device], *, in_axes: Any = 0, out_axes: Any = 0, donate: tuple = ()
+) -> Callable:
+    """`function` jitted and mapped over `devices` as one program; `mean` may stand in it.
+
+    Args:
+      function: of arrays.
+      devices: at least one.
+      in_axes, out_axes: 0 where an argument or result has a leading axis of devices, None where all have the same.
+      donate: places of the arguments whose memory the program takes over.
+    """
+    mapped = jax.pmap(
+        function, axis_name=AXIS, in_axes=in_axes, out_axes=out_axes, devices=devices, donate_argnums=donate
+    )
+    # On a CPU a device is a thread of a pool as large as the number of devices. A second call in flight can take the
+    # thread that the first one's mean is waiting for, and both wait for ever.
+    if len(devices) > 1 and devices[0].platform == "cpu":
+        return lambda *arguments: jax.block_until_ready(mapped(*arguments))
+    return mapped
+
+
+def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int = 64) -> Callable:
+    """A batched `apply(variables, images)` for any number of images, compiled for one shape.
+
+    Args:
+      apply: (variables, float images (n, S, S, C)) -> outputs (n, ...).
+      devices: each takes `chunk` images at a time.
+      chunk: images per device and call.
+
+    Returns:
+      forward(variables, images) -> outputs as NumPy arrays; images uint8 or float32 (N, S, S, C), on the host. The last
+      batch is padded with zeros whose outputs are dropped.
+    """
+    mapped = map_program(lambda variables, x: apply(variables, as_float(x)), devices, in_axes=(None, 0))
+    size = chunk * len(devices)
+
+    def forward(variables, images):
+        batches = []
+        for start in range(0, max(len(images), 1), size):
+            batch = images[start : start + size]
+            padded = np.zeros((size, *images.shape[1:]), images.dtype)
+            padded[: len(batch)] = batch
+            outputs = mapped(variables, padded.reshape(len(devices), chunk, *images.shape[1:]))
+            batches.append((outputs, len(batch)))
+        flat = [np.asarray(outputs).reshape(size, *outputs.shape[2:])[:count] for outputs, count in batches]
+        return np.concatenate(flat)
+
+    return forward

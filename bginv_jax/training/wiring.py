@@ -1,0 +1,134 @@
+"""How a config becomes steps: the one place where its fields become the options of state, feed and step.
+
+Training and the benchmark wire a run by the same functions, so that what is timed is what trains.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from bginv_jax.backgrounds import photographs
+from bginv_jax.data.dataset import Dataset
+from bginv_jax.errors import InputError
+from bginv_jax.images.pixels import backdrop
+from bginv_jax.methods.contract import Layout, Method, Networks
+from bginv_jax.methods.registry import METHODS, make_method
+from bginv_jax.methods.schedule import Phase, make_phases
+from bginv_jax.training import devices as hardware
+from bginv_jax.training import progress
+from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, plan_batch
+from bginv_jax.training.state import Optimizers, TrainState, init_state, make_optimizers, split_seeds, stack_seeds
+from bginv_jax.training.step import Learning, make_train_step
+
+_BACKDROP_IMAGES = 2000  # enough to tell a backdrop from what stands before it
+_CACHE_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a CPU core
+_LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What stays the same from the first step to the last."""
+
+    config: ConfigDict
+    dataset: Dataset
+    method: Method
+    optimizers: Optimizers
+    phases: tuple[Phase, ...]
+    plan: BatchPlan
+    devices: list[jax.Device]
+    pictures: np.ndarray | None
+
+    @property
+    def several_seeds(self) -> bool:
+        return bool(self.config.seeds)
+
+    def init(self) -> TrainState:
+        """The state before the first step: of the one seed, or of all `config.seeds` together."""
+        seeds = self.config.seeds or (self.config.seed,)
+        states = [init_state(seed, self.method.init, self.optimizers) for seed in seeds]
+        return stack_seeds(states) if self.several_seeds else states[0]
+
+    def of_each_seed(self, networks: Networks) -> list[Networks]:
+        """Variables of a state as those of each of its seeds."""
+        return split_seeds(networks, len(self.config.seeds)) if self.several_seeds else [networks]
+
+    def make_feed(self, phase: Phase, networks: Networks, *, masks: np.ndarray | None = None) -> Feed:
+        """The training set on the devices, with the masks that the phase's composites take, unless they are given.
+
+        They are made once, by `networks`, which do not change in the phase.
+        """
+        if masks is None and self.method.takes_masks(phase.networks):
+            masks = self._ready_masks(phase, networks)
+        train = self.dataset.train
+        data = Resident(train.images, train.targets, masks, self.pictures)
+        return ResidentFeed(data, self.plan.batch_size, self.devices, several_seeds=self.several_seeds)
+
+    def _ready_masks(self, phase: Phase, networks: Networks) -> np.ndarray:
+        """(M, S, S, 1), of several seeds with a leading axis of seeds; uint8 where they are binary."""
+        predict = hardware.make_forward(self.method.ready_masks, self.devices)
+        masks = np.stack([predict(own, self.dataset.train.images) for own in self.of_each_seed(networks)])
+        for seed_masks in masks:
+            mean, contrast = float(seed_masks.mean()), float(np.ptp(seed_masks, axis=(1, 2, 3)).mean())
+            _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(seed_masks), mean, contrast)
+            progress.warn_of_collapse(phase.start, {"mask_area": mean, "mask_contrast": contrast})
+        if self.method.binary_masks:
+            masks = (255 * masks).astype(np.uint8)
+        return masks if self.several_seeds else masks[0]
+
+    def learning(self, phase: Phase) -> Learning:
+        """How the steps of a phase learn."""
+        fill = None
+        if "f_m" in phase.networks and self.config.mask.fill != "black":
+            fill = backdrop(self.dataset.train.images[:_BACKDROP_IMAGES])
+        return Learning(
+            method=self.method,
+            optimizers=self.optimizers,
+            active=phase.networks,
+            plan=self.plan,
+            augmentation=self.config.augment.to_dict(),
+            align_masks=self.config.mask.aligned,
+            fill=fill,
+        )
+
+    def make_step(self, phase: Phase, feed: Feed) -> Callable:
+        """The phase's compiled steps on a feed, as `step.make_train_step`."""
+        return make_train_step(self.devices, feed, learning=self.learning(phase), several_seeds=self.several_seeds)
+
+
+def wire(config: ConfigDict, dataset: Dataset) -> Run:
+    """Plans a run of a valid config on a data set; nothing has compiled when it complains.
+
+    Raises:
+      InputError: if a field does not suit the data.
+    """
+    count = len(dataset.train.images)
+    if config.batch_size > count:
+        raise InputError(f"config.batch_size is {config.batch_size}; allowed: up to {count} images")
+    method = make_method(config, dataset.description)
+    phases = make_phases(config.schedule, config.steps)
+    background, layout = config.background, Layout(config.batch_size)
+    if any(method.composes(phase.networks) for phase in phases):
+        layout = Layout.of(
+            config.batch_size, kept_share=background.plain_share, pictured_share=background.pictured_share
+        )
+    plan = plan_batch(
+        layout,
+        dataset.size,
+        device_count=len(hardware.local()),
+        cache_pixels=_CACHE_PIXELS if hardware.on_cpu() else None,
+    )
+    pictures = None
+    if layout.pictured:
+        pictures = photographs.gather(
+            photographs=background.photographs,
+            families=background.families,
+            size=dataset.size,
+            channels=dataset.shape[-1],
+        )
+    rates = {name: config.rate.get(name, config.rate.f) for name in METHODS[config.method].networks}
+    optimizers = make_optimizers(phases, rates, decay=config.rate.decay, weight_decay=config.weight_decay)
+    return Run(config, dataset, method, optimizers, phases, plan, hardware.local()[: plan.devices], pictures)
