@@ -22,21 +22,31 @@ def scale_transparent_key(image: Image.Image) -> None:
         image.info["transparency"] = scaled if isinstance(key, tuple) else scaled[0]
 
 
+def _full_scale(image: Image.Image) -> int:
+    """The value of white: 1 in floats, the largest of 12 or 16 bits otherwise; more bits seldom hold more than 16."""
+    if image.mode == "F":
+        return 1
+    bits = image.tag_v2.get(ExifTags.Base.BitsPerSample) if image.format == "TIFF" else None
+    if bits == (12,):
+        return 2**12 - 1
+    signed = bits == (16,) and image.mode == "I"  # Pillow keeps unsigned ones in a mode of their own
+    return 2**15 - 1 if signed else 2**16 - 1
+
+
 def _in_eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 12, 16 or 32 bits, or floats, as mode L, or LA where a key is transparent.
 
-    Black is 0, or the smallest value where it is negative; white is the largest value of 12 or 16 bits, 1 in floats, or
-    the largest value in the picture where that is more. What is not a number is black.
+    Black is 0, or the smallest value where it is negative; white is the full scale, or the largest value where it is
+    more. What is not a number is black.
     """
     values = np.asarray(image)
     tags = image.tag_v2 if image.format == "TIFF" else {}
     if image.mode == "I" and tags and tags.get(ExifTags.Base.SampleFormat, _UNSIGNED) == _UNSIGNED:
         values = values.view(np.uint32)  # Pillow has no such mode
-    bits = 12 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 16
     levels = values.astype(np.float32)
     finite = np.isfinite(levels)
     black = float(levels.min(where=finite, initial=0))
-    white = float(levels.max(where=finite, initial=1 if image.mode == "F" else 2**bits - 1))
+    white = float(levels.max(where=finite, initial=_full_scale(image)))
     levels = np.nan_to_num(levels, copy=False, nan=black, posinf=white, neginf=black)
     scale = 255 / (white - black)
     levels = np.round(levels * scale - black * scale).clip(0, 255).astype(np.uint8)

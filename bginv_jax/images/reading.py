@@ -46,7 +46,7 @@ def list_pictures(folder: str | Path, *, field: str) -> list[Path]:
     try:
         entries = [path for path in sorted(Path(folder).expanduser().iterdir()) if not path.name.startswith(".")]
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError is of ~ with an unknown user
-        raise InputError(f"{wrong}: {_reason(error)}") from error
+        raise InputError(f"{wrong}: {getattr(error, 'strerror', None) or error}") from error
     suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name not in _NO_STILLS}
     files = [path for path in entries if not path.is_dir()]
     pictures = [path for path in files if path.suffix.lower() in suffixes]
@@ -99,9 +99,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return error.strerror
+    if isinstance(error, _UnsuitableError):
+        return str(error)
     words = " ".join(str(error).split())
-    return words if isinstance(error, _UnsuitableError) else f"it cannot be decoded ({words or type(error).__name__})"
+    return f"it cannot be decoded ({words or type(error).__name__})"
 
 
 def _check_file(path: Path) -> None:
@@ -110,7 +112,7 @@ def _check_file(path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise _UnsuitableError("it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise _UnsuitableError("it is no file")
+        raise _UnsuitableError("it is a pipe or a device")
     if not status.st_size:
         raise _UnsuitableError("it is empty")
 
