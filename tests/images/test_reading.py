@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from bginv_jax.errors import InputError
-from bginv_jax.images import reading
+from bginv_jax.images import colours, reading
 from bginv_jax.images.reading import list_pictures, read_picture
 
 ROWS = [[[200, 100, 50], [10, 240, 30], [60, 70, 250]], [[0, 0, 0], [255, 255, 255], [90, 90, 90]]]
@@ -225,11 +225,21 @@ def test_sixteen_bits_of_colour_are_scaled(tmp_path):
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), COLOURS)
 
 
-@pytest.mark.parametrize("mode", ["LAB", "YCbCr"])
-def test_other_colour_spaces_are_converted(tmp_path, mode):
-    colours = COLOURS[:, [0, 2]]  # in eight bits, LAB is coarse at the strong green
-    picture = _read(tmp_path / "a.tif", Image.fromarray(colours).convert(mode))
-    assert np.abs(picture.astype(int) - colours).max() <= 6
+def test_lab_is_converted(tmp_path):
+    soft = COLOURS[:, [0, 2]]  # in eight bits, LAB is coarse at the strong green
+    picture = _read(tmp_path / "a.tif", Image.fromarray(soft).convert("LAB"))
+    assert np.abs(picture.astype(int) - soft).max() <= 6
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "CMYK", "RGBX", "RGBA", "RGBa"])
+def test_what_only_some_formats_hold_is_converted(mode):
+    rgb = colours.as_rgb(Image.fromarray(COLOURS).convert(mode), behind=reading.WHITE)
+    assert np.abs(np.asarray(rgb).astype(int) - COLOURS).max() <= 4
+
+
+def test_premultiplied_grey_is_converted():
+    image = Image.fromarray(np.array([[[80, 255], [80, 51]]], np.uint8), "LA").convert("La")
+    assert np.asarray(colours.as_rgb(image, behind=reading.WHITE))[0, :, 0].tolist() == [80, 220]
 
 
 def test_a_phones_picture_with_a_preview_beside_it_is_a_still(tmp_path):
@@ -337,7 +347,7 @@ def test_whatever_is_raised_below_becomes_one_line(tmp_path, monkeypatch, error,
     assert f": {words};" in _refusal(path)
 
 
-def test_nothing_is_printed(tmp_path, capfd):
+def test_nothing_is_printed(tmp_path, capfd, caplog):
     damaged = tmp_path / "a.tif"
     tifffile.imwrite(damaged, np.random.RandomState(0).randint(0, 256, (200, 200), np.uint8), compression="zlib")
     content = bytearray(damaged.read_bytes())
@@ -354,6 +364,7 @@ def test_nothing_is_printed(tmp_path, capfd):
         _refusal(many)
         assert read_picture(large).shape == (9500, 10000, 3)
     assert capfd.readouterr() == ("", "")
+    assert not caplog.records
     os.write(2, b"standard error is back")
     assert capfd.readouterr().err == "standard error is back"
 
