@@ -88,4 +88,4 @@ def as_rgb(image: Image.Image, *, behind: tuple[int, int, int]) -> Image.Image:
         image = image.convert("LA") if image.mode == "La" else image
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (*behind, 255)), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -23,7 +23,7 @@ WHITE = (255, 255, 255)
 
 _EXPECTED = f"expected a still picture that Pillow reads, of at most {MOST_PIXELS // 10**6} megapixels"
 # Films, drawings and data, whose suffixes Pillow registers although it shows none of them as a picture.
-_NO_STILLS = frozenset({"BUFR", "FLI", "GRIB", "HDF5", "MPEG", "PDF", "WMF"})
+_NO_STILLS = frozenset({"BUFR", "FLI", "GRIB", "HDF5", "MPEG", "WMF"})
 _ONE_PICTURE = frozenset({"MPO", "PSD"})  # with previews or depth beside it, or as layers; Pillow gives the whole first
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def list_pictures(folder: str | Path, *, field: str) -> list[Path]:
         entries = [path for path in sorted(Path(folder).expanduser().iterdir()) if not path.name.startswith(".")]
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError is of ~ with an unknown user
         raise InputError(f"{wrong}: {getattr(error, 'strerror', None) or error}") from error
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name not in _NO_STILLS}
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if _shows(name)}
     files = [path for path in entries if not path.is_dir()]
     pictures = [path for path in files if path.suffix.lower() in suffixes]
     if not pictures:
@@ -55,6 +55,11 @@ def list_pictures(folder: str | Path, *, field: str) -> list[Path]:
     if len(pictures) < len(files):
         _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(pictures), len(files) - len(pictures))
     return pictures
+
+
+def _shows(name: str) -> bool:
+    """Whether Pillow shows a format, and not only names or writes it."""
+    return (name in Image.OPEN and name not in _NO_STILLS) or name == "MPO"  # which JPEG's reader opens
 
 
 def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> np.ndarray:
@@ -119,17 +124,18 @@ def _check_file(path: Path) -> None:
 
 def _check_image(image: Image.Image) -> None:
     """Refuses what is no still picture, or too large, before it is decoded."""
+    frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "TIFF":
+        pages = [page for page in range(frames) if not _is_copy(image, page)]
+        image.seek(pages[0] if pages else 0)
+        frames = len(pages)
+    if frames > 1:
+        raise _UnsuitableError(f"it has {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
     width, height = image.size
     if not width or not height:
         raise _UnsuitableError("it has no pixels")
     if width * height > MOST_PIXELS:
         raise _UnsuitableError(f"it has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels")
-    frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "TIFF":
-        frames = sum(not _is_copy(image, page) for page in range(frames))
-        image.seek(0)
-    if frames > 1:
-        raise _UnsuitableError(f"it has {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
 
 
 def _is_copy(image: Image.Image, page: int) -> bool:

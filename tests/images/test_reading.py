@@ -250,10 +250,11 @@ def test_a_phones_picture_with_a_preview_beside_it_is_a_still(tmp_path):
         assert (image.format, image.n_frames) == ("MPO", 2)
 
 
-def test_a_smaller_copy_of_a_tiff_is_no_second_page(tmp_path):
+@pytest.mark.parametrize("steps", [(1, 2, 4), (2, 1), (4, 2, 1)])
+def test_a_smaller_copy_in_a_tiff_is_no_page(tmp_path, steps):
     with tifffile.TiffWriter(tmp_path / "a.tif") as pages:
-        pages.write(BLOCKS)
-        pages.write(BLOCKS[::2, ::2], subfiletype=1)
+        for step in steps:
+            pages.write(BLOCKS[::step, ::step], subfiletype=int(step > 1))
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), BLOCKS)
 
 
@@ -369,9 +370,9 @@ def test_nothing_is_printed(tmp_path, capfd, caplog):
     assert capfd.readouterr().err == "standard error is back"
 
 
-PICTURES = ("b.jpg", "A.PNG", "c.WebP", "d.tiff", "e.gif", "f.jfif", "фото.jpeg", "写真.bmp", "with space.JPG")
+PICTURES = ("b.jpg", "A.PNG", "c.WebP", "d.tiff", "e.gif", "f.jfif", "фото.jpeg", "g.mpo", "写真.bmp", "with space.JPG")
 HIDDEN = (".hidden.jpg", "._b.jpg", ".DS_Store")
-OTHERS = ("Thumbs.db", "desktop.ini", "notes.txt", "film.mpg", "table.h5", "none")
+OTHERS = ("Thumbs.db", "desktop.ini", "notes.txt", "film.mpg", "table.h5", "page.pdf", "none")
 
 
 def test_the_pictures_of_a_folder_are_found_and_the_rest_is_passed_over(tmp_path, caplog):
@@ -380,7 +381,7 @@ def test_the_pictures_of_a_folder_are_found_and_the_rest_is_passed_over(tmp_path
     (tmp_path / "folder.jpg").mkdir()
     caplog.set_level("INFO", "bginv_jax")
     assert [path.name for path in list_pictures(tmp_path, field="--photographs")] == sorted(PICTURES)
-    assert "9 pictures; other files passed over: 6" in caplog.text
+    assert "10 pictures; other files passed over: 7" in caplog.text
 
 
 def test_a_folder_without_pictures_is_refused_with_the_field(tmp_path):
