@@ -42,5 +42,5 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("output", "runs/ablation", "Where workdirs, records and table go.")
     flags.DEFINE_integer("seed", 0, "Of every variant.", lower_bound=0)
-    flags.DEFINE_string("photographs", None, "Folder of .jpg or .png files for the variant that is trained on them.")
+    flags.DEFINE_string("photographs", None, "Folder of pictures for the variant that is trained on them.")
     command_line.run(main, required=[])

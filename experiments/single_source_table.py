@@ -79,9 +79,9 @@ def table(found: dict[str, list[dict]]) -> list[list[str]]:
 
 def main() -> None:
     values = flags.FLAGS
-    photographs = list(
-        pictures.read_photographs(values.photographs, field="--photographs") if values.photographs else ()
-    )
+    photographs: Sequence = ()
+    if values.photographs:
+        photographs = pictures.read_photographs(values.photographs, field="--photographs", smallest=_SHAPE[0])
     output = Path(values.output or values.workdir[0]).expanduser()
     output.mkdir(parents=True, exist_ok=True)
     found = {workdir: score(workdir, photographs, folder=values.dir) for workdir in values.workdir}
@@ -95,7 +95,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for more rows.")
-    flags.DEFINE_string("photographs", None, "Folder of .jpg or .png files to blend the test digits with.")
+    flags.DEFINE_string("photographs", None, "Folder of pictures to blend the test digits with.")
     flags.DEFINE_string("output", None, "Where the records and the table go; by default the first --workdir.")
     flags.DEFINE_string("dir", None, "data_dir of the digits, where it is not that of training.")
     command_line.run(main, required=["workdir"])

@@ -1,43 +1,56 @@
 """Pictures to cut backgrounds from, as one array: of families of random backgrounds, or a folder of photographs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from skimage import color, io, transform
+from PIL import Image
+from skimage import color, transform
 
 from bginv_jax.backgrounds.families import draw as draw_families
 from bginv_jax.errors import InputError
+from bginv_jax.images.reading import list_pictures, read_picture
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+_FIELD = "config.background.photographs"
 _SIDES = 4  # a photograph is this many images wide and high
 _DRAWN = 500  # of each family
+_LARGE = 4096  # pixels; a square of a larger side is halved, or more, before it is resized, which takes floats
 
 
-def _read(path: Path) -> np.ndarray:
-    """A photograph as it is: (H, W, 3)."""
-    try:
-        picture = np.asarray(io.imread(path))
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow has all three for damaged files
-        raise InputError(f"{path}: {error}; expected a photograph, JPEG or PNG") from error
-    return color.gray2rgb(picture) if picture.ndim == 2 else picture[..., :3]
+class _Photographs(Sequence):
+    """Pictures, each read anew whenever it is asked for."""
+
+    def __init__(self, paths: Sequence[Path], *, smallest: int):
+        self._paths = paths
+        self._smallest = smallest
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        picture = read_picture(self._paths[i])
+        height, width, _ = picture.shape
+        if min(height, width) < self._smallest:
+            least = f"{self._smallest}x{self._smallest}"
+            raise InputError(f"{self._paths[i]} has {height}x{width} pixels; expected at least {least}")
+        return picture
 
 
-def read_photographs(folder: str | Path, *, field: str = "config.background.photographs") -> Iterator[np.ndarray]:
-    """All photographs of a folder in the order of their names, as they are: (H, W, 3) each.
+def read_photographs(folder: str | Path, *, field: str = _FIELD, smallest: int = 1) -> Sequence[np.ndarray]:
+    """All photographs of a folder in the order of their names, as they are: (H, W, 3) uint8 each.
+
+    Each is read anew whenever it is asked for, so that going through them holds one at a time.
 
     Args:
-      folder: with .jpg or .png files.
+      folder: with pictures of any still format.
       field: what the user set to the folder.
+      smallest: the least height and width, pixels.
 
     Raises:
-      ValueError: if there are none, or one cannot be read; names the field or the file.
+      ValueError: if there are none, or when one is asked for that cannot be read or is too small; names the field or
+        the file.
     """
-    folder = Path(folder).expanduser()
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
-    if not paths:
-        raise InputError(f"{field} is {str(folder)!r}; expected a folder of .jpg or .png files")
-    yield from map(_read, paths)
+    return _Photographs(list_pictures(folder, field=field), smallest=smallest)
 
 
 def _square(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
@@ -46,18 +59,29 @@ def _square(picture: np.ndarray, side: int, channels: int) -> np.ndarray:
     short = min(height, width)
     top, left = (height - short) // 2, (width - short) // 2
     square = picture[top : top + short, left : left + short]
+    factor = min(-(-short // _LARGE), short // (2 * side))
+    if factor > 1:
+        square = np.asarray(Image.fromarray(square).reduce(factor))
     square = transform.resize(square, (side, side), anti_aliasing=True)  # float, from 0 to 1
     square = color.rgb2gray(square)[..., None] if channels == 1 else square
     return np.round(255 * np.clip(square, 0, 1)).astype(np.uint8)
 
 
-def load_photographs(folder: str | Path, *, size: int, channels: int) -> np.ndarray:
+def load_photographs(folder: str | Path, *, size: int, channels: int, field: str = _FIELD) -> np.ndarray:
     """The middle squares of all photographs in a folder, four images wide and high: (P, 4 size, 4 size, C) uint8.
+
+    A smaller photograph is enlarged, and blurred by that.
+
+    Args:
+      folder: with pictures of any still format.
+      size: of the images, pixels.
+      channels: 3, or 1 for the luminance.
+      field: what the user set to the folder.
 
     Raises:
       ValueError: as `read_photographs`.
     """
-    return np.stack([_square(picture, _SIDES * size, channels) for picture in read_photographs(folder)])
+    return np.stack([_square(picture, _SIDES * size, channels) for picture in read_photographs(folder, field=field)])
 
 
 def gather(*, photographs: str, families: Sequence[str], size: int, channels: int) -> np.ndarray:

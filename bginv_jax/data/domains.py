@@ -20,7 +20,8 @@ def blend(digits: np.ndarray, photographs: Sequence[np.ndarray], *, seed: int) -
 
     Args:
       digits: (N, S, S, 1) or (N, S, S, 3).
-      photographs: (H, W, 3) each, of any sizes from S, which crops are taken from as they are.
+      photographs: (H, W, 3) each, of any sizes from S, which crops are taken from as they are. They are gone through
+        twice, and no two are held at once.
       seed: of the crops.
 
     Returns:
@@ -30,17 +31,22 @@ def blend(digits: np.ndarray, photographs: Sequence[np.ndarray], *, seed: int) -
       ValueError: if a photograph is smaller than a digit.
     """
     size = digits.shape[1]
-    for photograph in photographs:
-        if min(photograph.shape[:2]) < size:
-            height, width = photograph.shape[:2]
+    shapes = [photograph.shape[:2] for photograph in photographs]
+    for height, width in shapes:
+        if min(height, width) < size:
             raise InputError(f"a photograph has {height}x{width} pixels; expected at least {size}x{size}")
     random = np.random.RandomState(seed)
+    places = []
+    for _ in digits:
+        chosen = random.randint(len(shapes))
+        places.append((chosen, *(random.randint(side - size + 1) for side in shapes[chosen])))
+    places = np.reshape(places, (-1, 3))
     blended = np.zeros((*digits.shape[:3], 3), np.uint8)
-    for i, digit in enumerate(digits):
-        photograph = photographs[random.randint(len(photographs))]
-        top, left = (random.randint(side - size + 1) for side in photograph.shape[:2])
-        crop = img_as_ubyte(photograph[top : top + size, left : left + size])
-        blended[i] = np.abs(crop.astype(np.int16) - digit)
+    for number, photograph in enumerate(photographs):
+        for i in np.flatnonzero(places[:, 0] == number):
+            _, top, left = places[i]
+            crop = img_as_ubyte(photograph[top : top + size, left : left + size])
+            blended[i] = np.abs(crop.astype(np.int16) - digits[i])
     return blended
 
 

@@ -145,7 +145,7 @@ def draw(names: Sequence[str], count: int, photographs: str | None, *, size: int
     """`count` backgrounds (count, S, S, C) of each family by name, and as many crops of photographs from a folder."""
     drawn = {name: families.draw([name], count, size=size, channels=channels, seed=seed) for name in names}
     if photographs:
-        whole = pictures.load_photographs(photographs, size=size, channels=channels)
+        whole = pictures.load_photographs(photographs, size=size, channels=channels, field="--photographs")
         crops = random_crops(jax.random.split(jax.random.key(seed), count), whole, size=size)
         drawn["photographs"] = np.asarray(as_float(crops))
     return drawn

@@ -1,1 +1,1 @@
-"""Pure arrays: what is done to images and masks between the networks, NHWC float32 in [0, 1]."""
+"""Images and masks as pure arrays between the networks, NHWC float32 in [0, 1]; and how picture files become arrays."""

@@ -1,5 +1,6 @@
 """What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
 
+import collections
 import json
 import logging
 import sys
@@ -10,13 +11,16 @@ import jax
 import numpy as np
 import tensorboardX
 import tqdm
-from skimage import io
+from PIL import Image
 
+from bginv_jax.errors import InputError
+from bginv_jax.images.reading import read_picture
 from bginv_jax.methods import schedule
 
 _LOG = logging.getLogger(__name__)
 
 BACKGROUNDS_SHOWN = 8
+_BACKGROUNDS = "backgrounds"  # the folder in a workdir
 
 _FLAT = 0.05  # a mask whose largest and smallest value differ by less, on average, shows no object
 _EMPTY, _FULL = 0.005, 0.95  # share of the image
@@ -49,16 +53,44 @@ def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = Tr
 
 def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
     """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
-    folder = workdir / "backgrounds"
+    folder = workdir / _BACKGROUNDS
     folder.mkdir(exist_ok=True)
     strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
-    io.imsave(folder / f"{step:08d}.png", strip.squeeze(), check_contrast=False)
+    strip = strip[..., 0] if strip.shape[-1] == 1 else strip
+    Image.fromarray(strip).save(folder / f"{step:08d}.png")
+
+
+def _read_strip(path: Path) -> np.ndarray:
+    """A file of `write_backgrounds`: (N, S, S, 3)."""
+    step = path.stem
+    if not (path.suffix == ".png" and step.isascii() and step.isdecimal() and step == f"{int(step):08d}"):
+        raise InputError(f"{path}: expected a step of eight digits and .png")
+    strip = read_picture(path)
+    height, width, _ = strip.shape
+    if width != BACKGROUNDS_SHOWN * height:
+        raise InputError(f"{path}: it has {height}x{width} pixels; expected {BACKGROUNDS_SHOWN} squares in a row")
+    return np.stack(np.split(strip, BACKGROUNDS_SHOWN, axis=1))
 
 
 def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
-    """What `write_backgrounds` wrote, by step: uint8 (N, S, S) or (N, S, S, 3)."""
-    strips = {int(path.stem): io.imread(path) for path in sorted((workdir / "backgrounds").glob("*.png"))}
-    return {step: np.stack(np.split(strip, BACKGROUNDS_SHOWN, axis=1)) for step, strip in strips.items()}
+    """What `write_backgrounds` wrote, by step: uint8 (N, S, S), or (N, S, S, 3) where any of it has colour.
+
+    What else lies in that folder, half a file or one of another size than most, is passed over with a warning.
+    """
+    folder = workdir / _BACKGROUNDS
+    strips = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            strips[path] = _read_strip(path)
+        except InputError as error:
+            _LOG.warning("passed over: %s", error)
+    sizes = collections.Counter(strip.shape[1] for strip in strips.values())
+    for path, strip in list(strips.items()):
+        if strip.shape[1] != sizes.most_common(1)[0][0]:
+            _LOG.warning("passed over: %s: its backgrounds have another size than those of most files", path)
+            del strips[path]
+    coloured = any((strip != strip[..., :1]).any() for strip in strips.values())
+    return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
 
 
 def _keep_until(path: Path, step: int) -> None:

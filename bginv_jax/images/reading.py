@@ -1,0 +1,192 @@
+"""Picture files: which files of a folder are pictures, and the one reader of them all.
+
+A picture is RGB, uint8 (H, W, 3), upright. Whatever Pillow reads is read; what the file holds counts, not its suffix.
+"""
+
+import contextlib
+import logging
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from bginv_jax.errors import InputError
+from bginv_jax.images import colours
+
+MOST_PIXELS = 175_000_000  # a little below what Pillow refuses by itself, so that one limit holds
+WHITE = (255, 255, 255)
+
+_EXPECTED = f"expected a still picture that Pillow reads, of at most {MOST_PIXELS // 10**6} megapixels"
+# Films, drawings and data, whose suffixes Pillow registers although it shows none of them as a picture.
+_NO_STILLS = frozenset({"BUFR", "FLI", "GRIB", "HDF5", "MPEG", "WMF"})
+_ONE_PICTURE = frozenset({"MPO", "PSD"})  # with previews or depth beside it, or as layers; Pillow gives the whole first
+
+_LOG = logging.getLogger(__name__)
+_STDERR = threading.Lock()
+
+
+def list_pictures(folder: str | Path, *, field: str) -> list[Path]:
+    """The picture files of a folder, in the order of their names: those with a suffix of a format that Pillow reads.
+
+    Hidden files, subfolders and files of other suffixes are passed over.
+
+    Args:
+      folder: a path; ~ is the user's home.
+      field: what the user set to the folder.
+
+    Raises:
+      ValueError: if it is no folder, cannot be read or holds no picture; names the field.
+    """
+    wrong = f"{field} is {str(folder)!r}; expected a folder with pictures"
+    try:
+        entries = [path for path in sorted(Path(folder).expanduser().iterdir()) if not path.name.startswith(".")]
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError is of ~ with an unknown user
+        raise InputError(f"{wrong}: {getattr(error, 'strerror', None) or error}") from error
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if _shows(name)}
+    files = [path for path in entries if not path.is_dir()]
+    pictures = [path for path in files if path.suffix.lower() in suffixes]
+    if not pictures:
+        raise InputError(f"{wrong}: it holds no file whose name ends as a picture's, as .jpg, .png, .tif or .webp")
+    if len(pictures) < len(files):
+        _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(pictures), len(files) - len(pictures))
+    return pictures
+
+
+def _shows(name: str) -> bool:
+    """Whether Pillow shows a format, and not only names or writes it."""
+    return (name in Image.OPEN and name not in _NO_STILLS) or name == "MPO"  # which JPEG's reader opens
+
+
+def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> np.ndarray:
+    """A picture of any still format as upright RGB: uint8 (H, W, 3).
+
+    EXIF's orientation is applied. Grey of 16 bits and floats are scaled to eight bits, not clipped; CMYK follows the
+    profile in the file. Of a phone's file with previews or depth beside the picture, and of layers, the whole picture
+    is read; pages of a TIFF that are marked as smaller copies do not count.
+
+    Args:
+      path: of the file.
+      behind: the colour, 0 to 255, over which what is transparent is laid.
+
+    Raises:
+      ValueError: if it is no file, no picture, damaged, of several frames or pages, or of more than `MOST_PIXELS`;
+        names the file in one line.
+    """
+    try:
+        path = Path(path).expanduser()
+        _check_file(path)
+        with _silent(), Image.open(path) as image:
+            _check_image(image)
+            colours.scale_transparent_key(image)
+            _load(image)
+            _turn_upright(image)
+            return np.array(colours.as_rgb(image, behind=behind))
+    except Exception as error:  # Pillow's readers raise errors of any kind on damaged files
+        name = str(path) if str(path).isprintable() else repr(str(path))
+        raise InputError(f"{name}: {_reason(error)}; {_EXPECTED}") from error
+
+
+class _UnsuitableError(Exception):
+    """Why a file is refused that Pillow could open."""
+
+
+def _reason(error: Exception) -> str:
+    """An error in a few words, in one line and without the file's name."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no picture, or a damaged one"
+    if isinstance(error, Image.DecompressionBombError):
+        return "it has too many pixels"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, _UnsuitableError):
+        return str(error)
+    words = " ".join(str(error).split())
+    return f"it cannot be decoded ({words or type(error).__name__})"
+
+
+def _check_file(path: Path) -> None:
+    """Refuses what is no file before it is opened: a pipe would be waited for."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise _UnsuitableError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise _UnsuitableError("it is a pipe or a device")
+    if not status.st_size:
+        raise _UnsuitableError("it is empty")
+
+
+def _check_image(image: Image.Image) -> None:
+    """Refuses what is no still picture, or too large, before it is decoded."""
+    frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "TIFF":
+        pages = [page for page in range(frames) if not _is_copy(image, page)]
+        image.seek(pages[0] if pages else 0)
+        frames = len(pages)
+    if frames > 1:
+        raise _UnsuitableError(f"it has {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
+    width, height = image.size
+    if not width or not height:
+        raise _UnsuitableError("it has no pixels")
+    if width * height > MOST_PIXELS:
+        raise _UnsuitableError(f"it has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels")
+
+
+def _is_copy(image: Image.Image, page: int) -> bool:
+    """Whether a page of a TIFF is marked as a smaller copy of another."""
+    image.seek(page)
+    return bool(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 1)
+
+
+def _load(image: Image.Image) -> None:
+    if image.tile and image.tile[0][0] == "libtiff":
+        with _silent_stderr():
+            image.load()
+    else:
+        image.load()
+
+
+def _turn_upright(image: Image.Image) -> None:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # damaged EXIF is no reason to refuse a sound picture
+        _LOG.debug("EXIF of %s cannot be read", image, exc_info=True)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps Pillow's warnings and log from the screen; what matters of them is raised."""
+    log = logging.getLogger("PIL.TiffImagePlugin")  # the one that logs errors
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps what libtiff prints by itself, below Python, from the screen; one thread at a time."""
+    with _STDERR, contextlib.ExitStack() as undo:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        undo.callback(os.close, kept)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        undo.callback(os.close, nothing)
+        os.dup2(nothing, 2)
+        undo.callback(os.dup2, kept, 2)
+        yield
