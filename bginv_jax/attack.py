@@ -20,7 +20,7 @@ __all__ = ["Options", "curves"]
 def main() -> None:
     values = flags.FLAGS
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
-    options = Options(*(values[name].value for name in Options._fields))
+    options = Options._make(values[name].value for name in Options._fields)
     output = Path(values.output or values.workdir[0]).expanduser()
     write(runs, output, count=values.count, halo=values.halo, options=options)
 

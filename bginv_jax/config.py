@@ -163,7 +163,7 @@ def saved_config(values: dict) -> ConfigDict:
 
 def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}; tuples and lists are the same value."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict | ConfigDict):
             flat |= flatten(value, f"{prefix}{name}.")

@@ -7,7 +7,7 @@ process leaves none that is half written.
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 _FREE = ("log_every", "checkpoint_every", "checkpoints_kept", "data.dir")
 
 
-Manager = ocp.CheckpointManager
+Manager: TypeAlias = Any  # ocp.CheckpointManager, which has no types
 
 _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 

@@ -80,6 +80,7 @@ class Resident(NamedTuple):
 
     def draw(self, step: jax.Array, positions: jax.Array, picture_keys: jax.Array, batch_size: int) -> Raw:
         """The images at `positions` (n,) of the step's batch, and a crop of a picture for each of `picture_keys`."""
+        assert self.order is not None, "a feed draws in an epoch's order"
         window = step % (len(self.images) // batch_size) * batch_size
         chosen = self.order[window + positions]
         masks = None if self.masks is None else self.masks[chosen]
@@ -175,7 +176,7 @@ class StreamedFeed:
       pictures: (P, T, T, C) uint8 for the plan's pictured images, on every device.
     """
 
-    axes = Streamed(batches=0, first=None, pictures=None)
+    axes: Any = Streamed(0, None, None)  # type: ignore[arg-type]  # in the form of its arrays
 
     def __init__(
         self,
@@ -200,7 +201,7 @@ class StreamedFeed:
         raws = [jax.tree.map(lambda leaf: leaf[self._places], next(batches)) for _ in range(step, stop)]
         self._batches = stop, batches
         shares = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *raws)
-        return Streamed(hardware.split(shares, self._devices), np.int32(step), self._pictures)
+        return Streamed(hardware.split(shares, self._devices), jnp.int32(step), self._pictures)
 
 
 def plan_batch(layout: Layout, size: int, *, device_count: int, cache_pixels: int | None) -> BatchPlan:

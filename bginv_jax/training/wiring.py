@@ -64,7 +64,7 @@ class Run:
         if masks is None and self.method.takes_masks(phase.networks):
             masks = self._ready_masks(phase, networks)
         train = self.dataset.train
-        data = Resident(train.images, train.targets, masks, self.pictures)
+        data = Resident(train.images, train.targets, masks, self.pictures)  # type: ignore[arg-type]  # on the host yet
         return ResidentFeed(data, self.plan.batch_size, self.devices, several_seeds=self.several_seeds)
 
     def _ready_masks(self, phase: Phase, networks: Networks) -> np.ndarray:
