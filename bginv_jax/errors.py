@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The command line prints it as one line. Every other error, a ValueError of a library too, keeps its traceback.
     """
+
+
+class MissingData(InputError):
+    """Data are not where they were said to be. A command that can be told of another place adds how."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import pad_to
 from bginv_jax.networks.contract import padded_size
 
+_LOG = logging.getLogger(__name__)
+
+_NAMED = 10  # classes; a warning does not list hundreds
 _RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
@@ -107,6 +111,19 @@ def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.nda
     return images.repeat(config.channels, axis=-1)
 
 
+def _warn_of_classes(name: str, class_names: Sequence[str], train: np.ndarray, test: np.ndarray) -> None:
+    """Says which classes no training image has: labels that start at 1, a class too many, a slice that lost some."""
+    absent = np.setdiff1d(np.arange(len(class_names)), train)
+    tested = np.intersect1d(absent, test)
+    for labels, what in ((absent, "no training image"), (tested, "test images but no training image")):
+        if len(labels):
+            named = ", ".join(class_names[label] for label in labels[:_NAMED])
+            more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+            _LOG.warning(
+                "data set %s: %d of %d classes have %s: %s%s", name, len(labels), len(class_names), what, named, more
+            )
+
+
 def make_dataset(
     config, name: str, splits: dict[str, tuple[Sequence[np.ndarray], np.ndarray]], class_names=None
 ) -> Dataset:
@@ -133,5 +150,6 @@ def make_dataset(
         if labels.min() < 0 or labels.max() >= len(class_names):
             wrong = labels.min() if labels.min() < 0 else labels.max()
             raise InputError(f"data set {name}, split {split}: label {wrong}; expected 0 to {len(class_names) - 1}")
+    _warn_of_classes(name, class_names, splits["train"][1], splits["test"][1])
     arrays = {split: Split(images, labels.astype(np.int32)) for split, (images, labels) in splits.items()}
     return Dataset(name, arrays["train"], arrays["test"], tuple(class_names))

@@ -1,5 +1,6 @@
 """The sources of data by name: each is a file of this folder and one entry here."""
 
+import os
 from pathlib import Path
 
 from bginv_jax.data import idx, mnist_5k, studio, tfds
@@ -33,6 +34,7 @@ def _load_source(config) -> Dataset:
     if kind == "tfds" and name:
         return tfds.load(config, name)
     if kind == "idx" and name:
-        folder = Path(name).expanduser()
-        return make_dataset(config, f"idx:{folder.resolve().name}", idx.load(folder))
+        folder = Path(os.path.expanduser(name))  # Path's own fails for a user that does not exist
+        splits = idx.load(folder)
+        return make_dataset(config, f"idx:{folder.resolve().name}", splits)
     raise InputError(f"config.data.source is {config.source!r}; allowed: mnist_5k, tfds:NAME or idx:FOLDER")
