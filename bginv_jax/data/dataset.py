@@ -53,10 +53,7 @@ class Dataset:
 
     def describe(self) -> dict:
         """What a checkpoint notes of the data, with a SHA-256 over every image and label, as JSON values."""
-        digest = hashlib.sha256()
-        for array in (self.train.images, self.train.targets, self.test.images, self.test.targets):
-            digest.update(repr((array.shape, array.dtype.str)).encode())
-            digest.update(np.ascontiguousarray(array))
+        arrays = (self.train.images, self.train.targets, self.test.images, self.test.targets)
         return {
             "name": self.name,
             "shape": list(self.shape),
@@ -64,8 +61,17 @@ class Dataset:
             "class_names": list(self.class_names),
             "train_count": len(self.train.images),
             "test_count": len(self.test.images),
-            "sha256": digest.hexdigest(),
+            "sha256": fingerprint(*arrays),
         }
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """A SHA-256 over the shapes, types and values of arrays: what the data are, whatever their name."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Trained workdirs on the test digits of a data set, on each background: records, of which report draws the tables."""
 
+import dataclasses
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,11 +8,12 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import patterns as backgrounds
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, MissingData
 from bginv_jax.evaluation import predictors
 from bginv_jax.images.masks import overlap
 from bginv_jax.images.pixels import pad_to
@@ -30,8 +32,19 @@ class Run(NamedTuple):
     dataset: Dataset
 
 
+def _load_dataset(data: ConfigDict) -> tuple[Dataset, str]:
+    """A data set and its fingerprint."""
+    try:
+        dataset = sources.load(data)
+    except MissingData as error:
+        raise InputError(f"{error}; --source and --dir name the place where the data are now") from error
+    return dataset, dataset.describe()["sha256"]
+
+
 def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: str | None = None) -> list[Run]:
     """Reads workdirs and, once each, the data sets of their training, unless `source` or `folder` name another.
+
+    The data of training keep the name that they had then, wherever they lie now, so that their records meet.
 
     Args:
       workdirs: folders that `bginv_jax.train` wrote.
@@ -43,6 +56,7 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
         number of classes.
     """
     known: dict[str, tuple[Dataset, str]] = {}
+    by_content: dict[tuple, Dataset] = {}
     runs = []
     for workdir in workdirs:
         seeds = predictors.load_seeds(workdir)
@@ -50,12 +64,15 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
         named.update({name: value for name, value in (("source", source), ("dir", folder)) if value is not None})
         key = named.to_json()
         if key not in known:
-            dataset = sources.load(named)
-            known[key] = dataset, dataset.describe()["sha256"]
+            known[key] = _load_dataset(named)
         dataset, digest = known[key]
         trained_on = seeds[0].dataset
-        if source is None and digest != trained_on["sha256"]:
-            _LOG.warning("%s: the images or labels of %s have changed since it was trained", workdir, dataset.name)
+        if digest == trained_on["sha256"] and source is not None:
+            dataset = dataclasses.replace(dataset, name=trained_on["name"])
+        elif digest != trained_on["sha256"]:
+            what = "have changed since it was trained" if source is None else "are not those that it was trained on"
+            _LOG.warning("%s: the images or labels of %s %s", workdir, dataset.name, what)
+        dataset = by_content.setdefault((digest, dataset.class_names), dataset)
         for what, expected, actual in (
             ("images of", tuple(trained_on["shape"]), dataset.shape),
             ("classes, in number", len(trained_on["class_names"]), len(dataset.class_names)),

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from bginv_jax import config as configs
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import Dataset
+from bginv_jax.data.dataset import Dataset, fingerprint
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import backdrop, pad_to
 from bginv_jax.methods import registry, schedule
@@ -57,6 +57,8 @@ def _prepare(config: ConfigDict) -> _Run:
     if composes:
         plan = step.plan_batch(config.batch_size, behind.plain_share, source.size, behind.pictured_share)
     shown = pictures.gather(behind, size=source.size, channels=source.shape[-1]) if plan.pictured else None
+    if behind.photographs and shown is not None:
+        described["photographs"] = fingerprint(shown)
     return _Run(
         config,
         source,
@@ -149,6 +151,7 @@ def _restore_or_init(manager: checkpoints.Manager, run: _Run) -> state.TrainStat
         return state.init_seeds(run.config, run.method)
     train_state, meta = restored
     checkpoints.check_same_run(meta, run.config, run.described)
+    checkpoints.note_names(manager, int(train_state.step), meta, run.config, run.described)
     _LOG.info("continuing after step %d of %s", int(train_state.step), manager.directory)
     return train_state
 
