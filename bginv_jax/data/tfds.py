@@ -1,11 +1,13 @@
 """Image-classification sets of TensorFlow Datasets, prepared as array_record: read without TensorFlow."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
 from bginv_jax.data import tfds_folders
 from bginv_jax.data.dataset import Dataset, make_dataset
+from bginv_jax.data.tfds_prepare import first_line
 from bginv_jax.errors import InputError
 
 
@@ -41,23 +43,26 @@ def _read(info, split: str, field: str) -> list[dict[str, np.ndarray]]:
 
 
 def _read_shard(shard, features) -> list[dict[str, np.ndarray]]:
-    from array_record.python import array_record_data_source
+    from array_record.python import array_record_data_source, array_record_module
     from google.protobuf.message import DecodeError
 
     path = Path(shard.filename)
     if not path.is_file():
         raise InputError(f"{path} is missing; expected it beside dataset_info.json, which names it")
     try:
+        with contextlib.closing(array_record_module.ArrayRecordReader(str(path))) as reader:
+            if reader.num_records() != shard.examples_in_shard:
+                raise ValueError(f"{reader.num_records()} examples")
         source = array_record_data_source.ArrayRecordDataSource([shard])
         records = source.__getitems__(range(len(source)))
     except (OSError, RuntimeError, ValueError, IndexError) as error:  # what array_record makes of its C++ errors
         raise InputError(
-            f"{path}: {tfds_folders.first_line(error)}; expected a whole array_record file of "
+            f"{path}: {first_line(error)}; expected a whole array_record file of "
             f"{shard.examples_in_shard} examples, as dataset_info.json has it"
         ) from error
     try:
         return [features.deserialize_example_np(record) for record in records]
     except (OSError, ValueError, KeyError, TypeError, AssertionError, DecodeError) as error:
         raise InputError(
-            f"{path}: an example cannot be read ({tfds_folders.first_line(error)}); expected what features.json says"
+            f"{path}: an example cannot be read ({first_line(error)}); expected what features.json says"
         ) from error

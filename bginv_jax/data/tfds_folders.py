@@ -1,30 +1,24 @@
-"""Where the prepared sets of TensorFlow Datasets lie: DATA_DIR/NAME[/CONFIG]/VERSION; and preparing those that do not.
+"""Where the prepared sets of TensorFlow Datasets lie: DATA_DIR/NAME[/CONFIG]/VERSION.
 
 What is there is found and checked before anything is downloaded.
 """
 
-import contextlib
 import difflib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from bginv_jax.data.tfds_prepare import first_line, prepare
 from bginv_jax.errors import InputError, MissingData
 
 _LEVELS = 3  # a version's folder is at most this deep in a data_dir
 _NAMED = 10
-_CONNECT_SECONDS = 10
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
-def _complaint(reference, allowed: str) -> InputError:
-    return InputError(f"config.data.source is 'tfds:{reference.tfds_name()}'; allowed: {allowed}")
+def _not_there(reference, allowed: str) -> MissingData:
+    return MissingData(f"config.data.source is 'tfds:{reference.tfds_name()}'; allowed: {allowed}")
 
 
 def _some(names) -> str:
@@ -60,6 +54,8 @@ def open_builder(reference, data_dir: str):
     from tensorflow_datasets.core.utils import file_utils
 
     roots = [Path(root) for root in file_utils.list_data_dirs(os.path.expanduser(data_dir) or None)]
+    if roots[0].is_file():
+        raise InputError(f"config.data.dir is {data_dir!r}, a file; expected a folder")
     try:
         code = tfds.builder_cls(reference.dataset_name)
     except tfds.core.registered.DatasetNotFoundError:
@@ -75,7 +71,7 @@ def open_builder(reference, data_dir: str):
             )
     builder = _make_builder(roots[0], reference, code)
     supervised_keys(builder, reference.tfds_name())
-    _prepare(builder, reference)
+    prepare(builder, reference)
     return builder
 
 
@@ -84,9 +80,18 @@ def supervised_keys(builder, name: str) -> tuple[str, str]:
     import tensorflow_datasets as tfds
 
     features, keys = builder.info.features, builder.info.supervised_keys or ()
-    expected = (tfds.features.Image, tfds.features.ClassLabel)
-    if len(keys) != 2 or not all(isinstance(features[key], kind) for key, kind in zip(keys, expected, strict=True)):
-        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set")
+    known = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image, label = (
+        (known.get(key) for key in keys) if len(keys) == 2 and all(key in [*known] for key in keys) else (None, None)
+    )
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise InputError(
+            f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set, whose supervised_keys "
+            "are an image and its class"
+        )
+    if image.np_dtype != np.uint8:
+        kind = np.dtype(image.np_dtype).name
+        raise InputError(f"config.data.source is 'tfds:{name}', whose images are {kind}; allowed: images of uint8")
     return keys
 
 
@@ -96,19 +101,16 @@ def _default_config(root: Path, reference, code) -> str | None:
     if reference.config or (code and not code.BUILDER_CONFIGS):
         return reference.config
     if code:
-        return code.default_builder_config.name
+        return getattr(code.default_builder_config, "name", None)
     return dataset_builder.load_default_config_name(root / reference.dataset_name)
 
 
-def _code_versions(reference, code) -> list:
-    """The versions of a set that the installed TensorFlow Datasets can prepare, its own choice first."""
+def _code_version(reference, code):
+    """The version of a set that the installed TensorFlow Datasets prepares."""
     from tensorflow_datasets.core import dataset_builder
 
-    configs = code.builder_configs
-    config = configs.get(reference.config or (code.default_builder_config.name if configs else None))
-    chosen = dataset_builder.canonical_version_for_config(code, config)
-    supported = (config and config.supported_versions) or code.SUPPORTED_VERSIONS
-    return [chosen, *{max(chosen, *supported)} - {chosen}] if supported else [chosen]
+    config = code.builder_configs.get(reference.config, code.default_builder_config if code.BUILDER_CONFIGS else None)
+    return dataset_builder.canonical_version_for_config(code, config)
 
 
 def _find(roots: list[Path], reference, code) -> Path | None:
@@ -124,10 +126,10 @@ def _find(roots: list[Path], reference, code) -> Path | None:
     if reference.version:
         there = {one: folder for one, folder in there.items() if one.match(reference.version)}
     elif code and known and there:
-        chosen = _code_versions(reference, code)[0]
+        chosen = _code_version(reference, code)
         if chosen not in there:
             prepared = " or ".join(f"{reference.tfds_name()}:{one}" for one in sorted(there))
-            raise _complaint(
+            raise _not_there(
                 reference,
                 f"tfds:{prepared}, as {folder} holds it, or tfds:{reference.tfds_name()}:{chosen} to prepare that",
             )
@@ -191,74 +193,13 @@ def _make_builder(root: Path, reference, code):
         close = difflib.get_close_matches(reference.dataset_name, {*builders, *known}, n=3)
         hint = f"did you mean {' or '.join(close)}? " if close and not there else ""
         catalog = "a data set of TensorFlow Datasets, see https://www.tensorflow.org/datasets/catalog"
-        raise _complaint(reference, f"{catalog}, or one prepared under config.data.dir{prepared}; {hint}".rstrip("; "))
+        raise _not_there(reference, f"{catalog}, or one prepared under config.data.dir{prepared}; {hint}".rstrip("; "))
     if reference.config and reference.config not in code.builder_configs:
-        raise _complaint(
+        raise _not_there(
             reference,
             f"the configs {_some(code.builder_configs)}{prepared}" if code.builder_configs else f"no config{prepared}",
         )
-    versions = _code_versions(reference, code)
-    matching = [one for one in versions if not reference.version or one.match(reference.version)]
-    if not matching:
-        raise _complaint(reference, f"the versions {_some(versions)}{prepared}")
-    return code(data_dir=str(root), config=reference.config, version=str(matching[0]), file_format="array_record")
-
-
-def _prepare(builder, reference) -> None:
-    """Downloads and prepares a data set; some need TensorFlow for that, once."""
-    missing = f"config.data.source is 'tfds:{reference.tfds_name()}', which is missing in {builder.data_path}"
-    root = Path(builder.data_path)
-    while root.name != reference.dataset_name:
-        root = root.parent
-    root = root.parent
-    with _no_empty_folders(root, reference.dataset_name):
-        try:
-            _reach(builder, root / "downloads" / reference.dataset_name)
-            builder.download_and_prepare()
-        except ImportError as error:
-            raise MissingData(
-                f"{missing}, and to prepare it TensorFlow Datasets needs TensorFlow, once: "
-                f".venv/bin/pip install -e '.[prepare]' ({first_line(error)})"
-            ) from error
-        except OSError as error:
-            raise MissingData(
-                f"{missing}, and downloading it failed ({first_line(error)}); expected the network, or the prepared "
-                "data set under config.data.dir"
-            ) from error
-        except AssertionError as error:
-            if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
-                raise
-            raise MissingData(f"{missing}, and has to be downloaded by hand: {first_line(error)}") from error
-
-
-def _reach(builder, downloaded: Path) -> None:
-    """Fails at once where there is no network, at which TensorFlow Datasets would try for minutes."""
-    import requests
-
-    urls = [url for url in builder.url_infos or () if url.startswith("http")]
-    if not urls or any(path.is_file() for path in downloaded.rglob("*")):
-        return
-    with contextlib.suppress(requests.exceptions.ReadTimeout):  # a slow answer is one
-        requests.get(urls[0], stream=True, timeout=_CONNECT_SECONDS).close()
-
-
-@contextlib.contextmanager
-def _no_empty_folders(root: Path, name: str) -> Iterator[None]:
-    """Removes the empty folders that a failed preparation adds to a data_dir."""
-
-    def folders():
-        inside = [path for part in (name, "downloads") for path in (root / part, *(root / part).rglob("*"))]
-        return {path for path in (*inside, root, *root.parents) if path.exists()}
-
-    before = folders()
-    try:
-        yield
-    except BaseException:
-        added = sorted(folders() - before, key=lambda path: len(path.parts), reverse=True)
-        for path in added:
-            if path.parent.name == ".config":  # written before the download, of which nothing is left
-                path.unlink()
-            elif path.is_dir():
-                with contextlib.suppress(OSError):  # not empty: what was downloaded is used the next time
-                    path.rmdir()
-        raise
+    version = _code_version(reference, code)
+    if reference.version and not version.match(reference.version):
+        raise _not_there(reference, f"version {version}{prepared}")
+    return code(data_dir=str(root), config=reference.config, version=str(version), file_format="array_record")

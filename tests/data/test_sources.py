@@ -160,7 +160,11 @@ def test_an_unknown_tfds_name_is_refused(tmp_path):
     ],
 )
 def test_what_preparing_lacks_is_said(tmp_path, monkeypatch, error, message):
+    import requests
     import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(requests, "get", lambda url, **_: requests.Response())
+    monkeypatch.setattr(requests.Response, "close", lambda self: None)
 
     def download_and_prepare(self, **_):
         raise error

@@ -110,7 +110,7 @@ def test_what_differs_of_other_data_is_named_in_one_line(saved):
         (
             {"sha256": "abd", "train_count": 48},
             "config.data.source is 'idx:other', whose images or labels are not those .*config.data.source was "
-            "'mnist_5k' and is 'idx:other', train_count was 40 and is 48.; expected the same data, or another --workdir",
+            "'mnist_5k' and is 'idx:other', train_count was 40 and is 48.; expected the same data, or another",
         ),
         ({"class_names": ["a", "b"]}, "the number of classes was 1 and is 2"),
         ({"photographs": "deg"}, "config.background.photographs is 'moved', whose photographs are not those .*, of ''"),
