@@ -14,7 +14,7 @@ from bginv_jax.evaluation.figures import write
 
 
 def main() -> None:
-    runs = scoring.load(flags.FLAGS.workdir, folder=flags.FLAGS.dir)
+    runs = scoring.load(flags.FLAGS.workdir, source=flags.FLAGS.source, folder=flags.FLAGS.dir)
     for run in runs:
         output = Path(flags.FLAGS.output or run.workdir).expanduser()
         output.mkdir(parents=True, exist_ok=True)
@@ -25,5 +25,6 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for the figures of more methods.")
     flags.DEFINE_string("output", None, "Where the figures go; by default each workdir.")
-    flags.DEFINE_string("dir", None, "data_dir of the data set, where it has moved since training.")
+    flags.DEFINE_string("source", None, "Draw another data set than that of training: as config.data.source.")
+    flags.DEFINE_string("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     command_line.run(main, required=["workdir"])
