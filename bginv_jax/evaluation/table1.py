@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from bginv_jax import files
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation.predictors import Trained
@@ -194,7 +195,8 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
         figure.text(0.01, (top - 0.3 * y) / height, title, **style)
         for place, value in zip(places, cells, strict=True):
             figure.text(place, (top - 0.3 * y) / height, value, ha="center", **style)
-    figure.savefig(path)
+    with files.replacing(path) as whole:
+        figure.savefig(whole)
 
 
 def rate_picture(records: Sequence[dict], path: str | Path) -> None:
@@ -225,4 +227,5 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
     axes.set(xlabel="share of white pixels in the background", ylabel="accuracy (%)", ylim=(0, 102), xlim=(-0.01, 1.01))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="best")
-    figure.savefig(path)
+    with files.replacing(path) as whole:
+        figure.savefig(whole)

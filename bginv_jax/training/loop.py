@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import files
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
@@ -157,11 +158,13 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
     Raises:
-      ValueError: for a wrong config, unreadable data, or a workdir of another run; names the field or file.
+      ValueError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written; names the
+        field or file.
     """
+    written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    workdir = files.check_folder(workdir, field="workdir", **written)
     run = _prepare(config)
     origin = provenance.describe()
-    workdir = Path(workdir).expanduser()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
         train_state = step.replicate(_restore_or_init(manager, run), run.devices)
         done = int(train_state.step)

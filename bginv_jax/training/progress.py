@@ -1,6 +1,5 @@
 """What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
 
-import json
 import logging
 import sys
 import time
@@ -13,6 +12,7 @@ import tqdm
 from ml_collections import ConfigDict
 from skimage import io
 
+from bginv_jax import files
 from bginv_jax.methods import schedule
 
 _LOG = logging.getLogger(__name__)
@@ -50,10 +50,9 @@ def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = Tr
 
 def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
     """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
-    folder = workdir / "backgrounds"
-    folder.mkdir(exist_ok=True)
     strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
-    io.imsave(folder / f"{step:08d}.png", strip.squeeze(), check_contrast=False)
+    with files.replacing(workdir / "backgrounds" / f"{step:08d}.png") as whole:
+        io.imsave(whole, strip.squeeze(), check_contrast=False)
 
 
 def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
@@ -63,16 +62,10 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drops the lines of metrics.jsonl that a resumed run will write again."""
+    """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
     if path.exists():
-        kept = []
-        for line in path.read_text().splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except ValueError:
-                break  # a killed process left half a line
-        path.write_text("".join(kept))
+        records = files.read_json_lines(path, fields={"step": int})
+        files.write_json_lines(path, [record for record in records if record["step"] <= step])
 
 
 class Progress:
@@ -87,7 +80,7 @@ class Progress:
         self._images_per_step = config.batch_size * max(1, len(config.seeds))
         metrics_path = workdir / "metrics.jsonl"
         _keep_until(metrics_path, step)
-        self._lines = metrics_path.open("a")
+        self._lines = metrics_path.open("a", encoding="utf-8", newline="\n")
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
         self._bar = tqdm.tqdm(
             initial=step, total=config.steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
@@ -135,7 +128,7 @@ class Progress:
     def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
-        self._lines.write(json.dumps(record) + "\n")
+        self._lines.write(files.to_json(record) + "\n")
         self._lines.flush()
         metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
         for name, value in (metrics | {"images_per_second": rate}).items():
