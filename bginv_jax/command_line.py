@@ -61,7 +61,7 @@ def define_config(default: str | None, meaning: str) -> None:
     """Defines --config, an experiment file, and a flag --config.FIELD for each field that is given."""
     try:
         config_flags.DEFINE_config_file("config", None, meaning)
-        flags.FLAGS["config"].parser = config_files.Parser("config")
+        flags.FLAGS["config"].parser = config_files.Parser()
         flags.FLAGS.set_default("config", default)
     except Exception as error:  # with a default the fields are read here, and only then by _parse
         _end(_explain(sys.argv, error), status=_WRONG_INPUT)

@@ -5,6 +5,7 @@ import importlib.machinery
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ml_collections import ConfigDict, FrozenConfigDict, config_flags
+from absl import flags
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from bginv_jax import config as configs
 from bginv_jax.errors import InputError
@@ -29,7 +31,8 @@ def _siblings_first(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(folder)
+        with contextlib.suppress(ValueError):  # the file may do so itself
+            sys.path.remove(folder)
 
 
 def _run(path: Path) -> ModuleType:
@@ -52,6 +55,7 @@ def _cause(path: Path, error: BaseException) -> str:
     """What happened, in one line, and in which file beside `path` where it was there."""
     text = error.msg if isinstance(error, SyntaxError) and error.filename == str(path) else str(error)
     text = " ".join(text.split())
+    text = re.sub(r"Other fields present: .*(?=Did you mean|$)", "", text)  # ConfigDict shows all of its values
     if not isinstance(error, InputError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)
@@ -114,8 +118,11 @@ def load(name: str) -> ConfigDict:
     return (ConfigDict(config) if isinstance(config, FrozenConfigDict) else config).lock()
 
 
-class Parser(config_flags.ConfigFileFlagParser):
-    """The flag's parser: that of ml_collections with `load`, which says what is wrong in the file."""
+class Parser(flags.ArgumentParser):
+    """A flag's parser of `load`."""
 
-    def parse(self, path: str) -> ConfigDict:
-        return load(path)
+    def parse(self, argument: str) -> ConfigDict:
+        return load(argument)
+
+    def flag_type(self) -> str:
+        return "experiment file"

@@ -4,6 +4,7 @@ Folders and files may be given as text or as a path.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import math
@@ -29,23 +30,27 @@ def _nearest(path: Path) -> Path:
     return Path()
 
 
-def _try(path: Path, *, field: str) -> None:
-    """Writes a file where `path` is or will be, and takes it away again; nothing is made."""
+def _try(path: Path) -> None:
+    """Writes a file where the folder `path` is or will be, and takes it away again; nothing is made."""
+    nearest = _nearest(path)
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+    with tempfile.NamedTemporaryFile(dir=nearest) as probe:
+        probe.write(_PROBE)
+
+
+@contextlib.contextmanager
+def _complaints(path: str | Path, field: str) -> Iterator[None]:
     try:
-        nearest = _nearest(path)
-        if nearest.is_dir():
-            with tempfile.NamedTemporaryFile(dir=nearest) as probe:
-                probe.write(_PROBE)
-            return
-        reason = f"{nearest} is no folder"
+        yield
     except OSError as error:
         reason = error.strerror or str(error)
-    raise InputError(f"{field} is {str(path)!r}, which cannot be written ({reason}); expected another place")
+        raise InputError(
+            f"{field} is {str(path)!r}, which cannot be written ({reason}); expected another path"
+        ) from error
 
 
-def check_folder(
-    path: str | Path, *, field: str, files: Sequence[str] = (), folders: Sequence[str] = (), given: str | None = None
-) -> Path:
+def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), folders: Sequence[str] = ()) -> Path:
     """The folder `path`, which need not be there yet, if what a command writes can be written into it.
 
     Args:
@@ -53,32 +58,33 @@ def check_folder(
       field: what the message calls it, such as "--output".
       files: names of the files that will be written there.
       folders: names of the folders.
-      given: what the message says was given, where it is not `path`.
 
     Raises:
       InputError: names the field, the path and what is in the way.
     """
-    folder, shown = Path(path).expanduser(), given or str(path)
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise InputError(f"{field} is {shown!r}, a file; expected a folder")
-    for name in files:
-        if (folder / name).is_dir():
-            raise InputError(f"{field} is {shown!r}, where {name} is a folder; expected a file")
-    for name in folders:
-        if os.path.lexists(folder / name) and not (folder / name).is_dir():
-            raise InputError(f"{field} is {shown!r}, where {name} is a file; expected a folder")
-    for place in (folder, *(folder / name for name in folders)):
-        _try(place, field=field)
+    folder, given = Path(path).expanduser(), f"{field} is {str(path)!r}"
+    with _complaints(path, field):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise InputError(f"{given}, a file; expected a folder")
+        for name in files:
+            if (folder / name).is_dir():
+                raise InputError(f"{given}, where {name} is a folder; expected a file")
+        for name in folders:
+            if os.path.lexists(folder / name) and not (folder / name).is_dir():
+                raise InputError(f"{given}, where {name} is a file; expected a folder")
+        for place in (folder, *(folder / name for name in folders)):
+            _try(place)
     return folder
 
 
 def check_file(path: str | Path, *, field: str) -> Path:
     """The file `path`, which need not be there yet, nor its folder, if it can be written; as `check_folder`."""
     file = Path(path).expanduser()
-    if file.is_dir():
-        raise InputError(f"{field} is {str(path)!r}, a folder; expected a file")
-    if not file.exists() or file.is_file():  # a device or a pipe takes what it is given
-        _try(file.parent, field=field)
+    with _complaints(path, field):
+        if file.is_dir():
+            raise InputError(f"{field} is {str(path)!r}, a folder; expected a file")
+        if not file.exists() or file.is_file():  # a device or a pipe takes what it is given
+            _try(file.parent)
     return file
 
 

@@ -32,16 +32,25 @@ class Trained(NamedTuple):
     steps: int
 
 
+def check_workdir(workdir: str | Path) -> None:
+    """Looks for checkpoints, before anything is read.
+
+    Raises:
+      ValueError: if there is no folder of them.
+    """
+    if not (Path(workdir).expanduser() / "checkpoints").is_dir():
+        raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
+
+
 def load_seeds(workdir: str | Path) -> list[Trained]:
     """Reads the newest checkpoint of `workdir` that is intact: one Trained for each seed, whose config has that seed.
 
     Raises:
       ValueError: if there is none.
     """
-    restored = None
-    if (Path(workdir).expanduser() / "checkpoints").is_dir():
-        with checkpoints.open_manager(workdir) as manager:
-            restored = checkpoints.restore(manager, state.saved_template)
+    check_workdir(workdir)
+    with checkpoints.open_manager(workdir) as manager:
+        restored = checkpoints.restore(manager, state.saved_template)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     train_state, meta = restored

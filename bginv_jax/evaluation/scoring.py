@@ -42,6 +42,9 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
       ValueError: if a workdir has no checkpoint, or the data cannot be read, or are not those of training in shape or
         number of classes.
     """
+    workdirs = list(workdirs)
+    for workdir in workdirs:
+        predictors.check_workdir(workdir)
     known: dict[str, tuple[Dataset, str]] = {}
     runs = []
     for workdir in workdirs:

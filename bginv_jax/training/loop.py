@@ -162,7 +162,7 @@ def train(config: ConfigDict, workdir: str | Path) -> state.TrainState:
         field or file.
     """
     written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
-    workdir = files.check_folder(workdir, field="workdir", **written)
+    workdir = files.check_folder(workdir, field="--workdir", **written)
     run = _prepare(config)
     origin = provenance.describe()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
