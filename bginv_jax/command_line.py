@@ -24,6 +24,8 @@ from bginv_jax.errors import InputError
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
 _MOST_CPU_DEVICES = 8
+# TensorStore, which writes checkpoints, has no OSError: a disk that is full is a ValueError.
+_TENSORSTORE_ERROR = re.compile(r'local file "(?P<path>[^"]*)".*os_error_code=\'(?P<code>\d+)\'', re.DOTALL)
 _WRONG_INPUT, _SYSTEM, _INTERRUPTED, _NOBODY_READS = 2, 1, 130, 141  # the last two as shells have them
 
 
@@ -78,6 +80,8 @@ def check_output(*, names: Sequence[str]) -> Path:
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
+    except OSError:
+        raise  # of --help, which prints
     except Exception as error:  # absl has its own errors for flags; config_flags adds whatever the field's type raises
         return _end(_explain(argv, error), status=_WRONG_INPUT)
 
@@ -169,7 +173,12 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
         sys.exit(_NOBODY_READS)
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
-        _end(reason if error.filename is None else f"{os.fspath(error.filename)}: {reason}", status=_SYSTEM)
+        _end(reason if error.filename is None else f"{error.filename}: {reason}", status=_SYSTEM)
+    except ValueError as error:
+        system = _TENSORSTORE_ERROR.search(str(error))
+        if system is None:
+            raise
+        _end(f"{system['path']}: {os.strerror(int(system['code']))}", status=_SYSTEM)
     except KeyboardInterrupt:
         print("interrupted" + ("; the same command continues" if resumes else ""), file=sys.stderr)
         sys.exit(_INTERRUPTED)

@@ -55,7 +55,7 @@ def _cause(path: Path, error: BaseException) -> str:
     """What happened, in one line, and in which file beside `path` where it was there."""
     text = error.msg if isinstance(error, SyntaxError) and error.filename == str(path) else str(error)
     text = " ".join(text.split())
-    text = re.sub(r"Other fields present: .*(?=Did you mean|$)", "", text)  # ConfigDict shows all of its values
+    text = re.sub(r"Other fields present: .*?(?=Did you mean|$)", "", text)  # ConfigDict shows all of its values
     if not isinstance(error, InputError):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     frames = traceback.extract_tb(error.__traceback__)

@@ -145,7 +145,8 @@ def _record(line: bytes, fields: Mapping[str, Any]) -> dict | None:
         return None
     if not isinstance(record, dict):
         return None
-    fits = (isinstance(record.get(name), kind) and record[name] is not True for name, kind in fields.items())
+    values = ((record.get(name), kind) for name, kind in fields.items())
+    fits = (isinstance(value, kind) and not isinstance(value, bool) for value, kind in values)
     return record if all(fits) else None
 
 

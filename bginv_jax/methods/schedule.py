@@ -30,9 +30,9 @@ class Phase:
 
 
 def is_schedule(schedule: tuple) -> bool:
-    """Whether each entry is NETWORKS:SHARE with known networks and a positive share."""
+    """Whether each entry is NETWORKS:SHARE with known networks and a positive share below 2**31."""
     matches = [isinstance(entry, str) and _PHASE.fullmatch(entry) for entry in schedule]
-    return bool(matches) and all(match and float(match[2]) > 0 for match in matches)
+    return bool(matches) and all(match and 0 < float(match[2]) < 2**31 for match in matches)
 
 
 def make_phases(schedule: tuple[str, ...], steps: int) -> tuple[Phase, ...]:
