@@ -44,9 +44,17 @@ class Trained(NamedTuple):
 
 
 def find_workdir(path: str | Path) -> Path:
-    """The workdir that a path means: itself, or the folder above its `checkpoints`."""
-    path = Path(path).expanduser()
-    return path.absolute().parent if path.name == "checkpoints" and not (path / "checkpoints").is_dir() else path
+    """The workdir that a path means: itself, or the folder above its `checkpoints`.
+
+    Raises:
+      InputError: if there is no folder of checkpoints; nothing else is looked at.
+    """
+    folder = Path(path).expanduser()
+    if folder.name == "checkpoints" and not (folder / "checkpoints").is_dir():
+        folder = folder.absolute().parent
+    if not (folder / "checkpoints").is_dir():
+        raise InputError(f"workdir {path} holds no checkpoint; expected a folder that bginv_jax.train wrote")
+    return folder
 
 
 def load_seeds(workdir: str | Path) -> list[Trained]:
@@ -68,10 +76,8 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
         several = len(config.seeds)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((several, *leaf.shape), leaf.dtype), networks)
 
-    restored, folder = None, find_workdir(workdir)
-    if (folder / "checkpoints").is_dir():
-        with checkpoints.open_manager(folder) as manager:
-            restored = checkpoints.restore_networks(manager, shapes)
+    with checkpoints.open_manager(find_workdir(workdir)) as manager:
+        restored = checkpoints.restore_networks(manager, shapes)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     config, description, method = saved(restored.meta)

@@ -52,6 +52,7 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
       ValueError: if a workdir has no checkpoint, or the data cannot be read, or are not those of training in shape or
         number of classes.
     """
+    workdirs = [predictors.find_workdir(workdir) for workdir in workdirs]
     known: dict[str, Dataset] = {}
     by_content: dict[tuple, Dataset] = {}
     runs: list[TrainedRun] = []

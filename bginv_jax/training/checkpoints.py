@@ -28,9 +28,15 @@ _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
 def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
-    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay."""
+    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay.
+
+    Raises:
+      ValueError: for a path that is not text in this locale, which TensorStore cannot open.
+    """
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
     path = Path(workdir).expanduser().resolve() / "checkpoints"
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise InputError(f"workdir is {str(workdir)!r}, which is no text in this locale; expected PYTHONUTF8=1 with it")
     handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
     return ocp.CheckpointManager(path, options=options, item_names=tuple(handlers), item_handlers=handlers)
 

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.errors import DivergedError
 from bginv_jax.methods.schedule import Phase
@@ -101,13 +102,15 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
     Raises:
-      InputError: for a wrong config, unreadable data, or a workdir of another run; names the field or file.
+      InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written; names the
+        field or file.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
     """
     configs.validate(config)
+    written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    workdir = files.check_folder(workdir, field="--workdir", **written)
     run = wiring.wire(config, sources.load(config.data))
     description, origin = run.description, provenance.describe()
-    workdir = Path(workdir).expanduser()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
         train_state = hardware.replicate(_restore_or_init(manager, run), run.devices)
         done = int(train_state.step)
