@@ -16,6 +16,7 @@ from absl import logging as absl_logging
 
 from bginv_jax import config as configs
 from bginv_jax.errors import InputError
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices
 
 
@@ -90,7 +91,7 @@ def run(main: Callable[[], None], *, required: list[str]) -> None:
         devices.use_all_processors()
         _keep_compiled_programs()
         try:
-            main()
+            own_settings()(main)()
         except InputError as error:
             _fail(str(error))
         except KeyboardInterrupt:
