@@ -20,6 +20,7 @@ from ml_collections import config_flags
 from bginv_jax import config as configs
 from bginv_jax import config_files, files
 from bginv_jax.errors import InputError
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices
 
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
@@ -191,7 +192,7 @@ def run(main: Callable[[], None], *, required: Sequence[str], resumes: bool = Fa
         _show_log()
         devices.use_all_processors()
         _keep_compiled_programs()
-        main()
+        own_settings()(main)()
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -12,6 +12,7 @@ from bginv_jax import config as configs
 from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.errors import DivergedError
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
 from bginv_jax.training import checkpoints, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
@@ -98,6 +99,7 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> TrainStat
     return train_state
 
 
+@own_settings()
 def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
@@ -105,6 +107,7 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
       InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written; names the
         field or file.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
+      RuntimeError: after a fork, as `forks.refuse`.
     """
     configs.validate(config)
     written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
