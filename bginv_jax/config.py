@@ -163,6 +163,11 @@ def saved_config(values: dict) -> ConfigDict:
     return config
 
 
+def rate_field(config: ConfigDict, network: str) -> str:
+    """Which field of the group `rate` is a network's: its own, or f's for a network that has none."""
+    return network if network in config.rate else "f"
+
+
 def flatten(config: dict, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}; tuples and lists are the same value."""
     flat: dict[str, Any] = {}

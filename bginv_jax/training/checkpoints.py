@@ -5,7 +5,7 @@ process leaves none that is half written.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -55,8 +55,14 @@ def _finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats])) if floats else jnp.array(True)
 
 
-def check_finite(train_state: TrainState) -> None:
-    """Refuses a state that is not finite everywhere.
+def fields_to_lower(config: ConfigDict, networks: Sequence[str]) -> str:
+    """The fields that make the updates of networks smaller, for messages."""
+    fields = dict.fromkeys(f"config.rate.{configs.rate_field(config, name)}" for name in networks)
+    return ", ".join([*fields, "config.weight_decay"] if config.weight_decay else fields)
+
+
+def check_finite(train_state: TrainState, config: ConfigDict) -> None:
+    """Refuses a state of a run of `config` that is not finite everywhere.
 
     Raises:
       DivergedError: names the step and the networks.
@@ -66,7 +72,8 @@ def check_finite(train_state: TrainState) -> None:
     if broken:
         raise DivergedError(
             f"step {int(train_state.step)}: the parameters of {' and of '.join(broken)} are not finite; lower "
-            f"{', '.join(f'config.rate.{name}' for name in broken)} or config.weight_decay"
+            f"{fields_to_lower(config, broken)}. The newest checkpoint in the workdir, if there is one, is of an "
+            "earlier step and whole"
         )
 
 
@@ -83,7 +90,7 @@ def save(manager: Manager, train_state: TrainState, config: ConfigDict, descript
     Raises:
       DivergedError: if the state is not finite everywhere: it would push out one that is.
     """
-    check_finite(train_state)
+    check_finite(train_state, config)
     meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
     copy = _copy(_saved(train_state))

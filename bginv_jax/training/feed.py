@@ -95,7 +95,10 @@ class Resident(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """Batches of the steps from `first` on, on each device its share: a Raw whose arrays are (steps, n, ...)."""
+    """Batches of the steps from `first` on, on each device its share: a Raw whose arrays are (steps, n, ...).
+
+    How many steps is always the same; the last of them may be fillers.
+    """
 
     batches: Raw
     first: jax.Array
@@ -200,6 +203,7 @@ class StreamedFeed:
         batches = self._batches[1]
         raws = [jax.tree.map(lambda leaf: leaf[self._places], next(batches)) for _ in range(step, stop)]
         self._batches = stop, batches
+        raws += raws[-1:] * (_MOST_STREAMED - len(raws))  # which no step takes: one shape, one compiled program
         shares = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *raws)
         return Streamed(hardware.split(shares, self._devices), jnp.int32(step), self._pictures)
 

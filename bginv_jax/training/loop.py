@@ -33,15 +33,13 @@ def _stops(config: ConfigDict, phase: Phase, start: int) -> Iterator[int]:
 def _check_health(config: ConfigDict, start: int, health: Health) -> None:
     """Raises DivergedError, naming the step after `start`, the networks and the fields, if something is not finite."""
     health = jax.device_get(health)
-    broken = [name for name, finite in health.finite.items() if not np.all(finite)]
-    if not broken:
+    networks, metrics = ([name for name, finite in part.items() if not np.all(finite)] for part in health.finite)
+    if not networks and not metrics:
         return
-    networks = [name for name in broken if name != "loss"]
-    what = f"the gradient of {' and of '.join(networks)}" if networks else "the loss"
-    fields = [f"config.rate.{name}" for name in networks or health.finite if name in config.rate]
-    fields += ["config.weight_decay"] if config.weight_decay else []
+    broken = [f"the gradient of {name}" for name in networks] or [f"the metric {name}" for name in metrics]
+    fields = checkpoints.fields_to_lower(config, networks or list(health.finite.gradients))
     raise DivergedError(
-        f"step {start + int(health.taken)}: {what} is not finite; lower {', '.join(fields)}. The newest checkpoint in "
+        f"step {start + int(health.taken)}: not finite: {', '.join(broken)}; lower {fields}. The newest checkpoint in "
         "the workdir, if there is one, is of an earlier step and whole"
     )
 

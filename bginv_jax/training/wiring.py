@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import photographs
+from bginv_jax.config import rate_field
 from bginv_jax.data.dataset import Dataset, Description, fingerprint
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import backdrop
@@ -138,6 +139,6 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
             size=dataset.size,
             channels=dataset.shape[-1],
         )
-    rates = {name: config.rate.get(name, config.rate.f) for name in METHODS[config.method].networks}
+    rates = {name: config.rate[rate_field(config, name)] for name in METHODS[config.method].networks}
     optimizers = make_optimizers(phases, rates, decay=config.rate.decay, weight_decay=config.weight_decay)
     return Run(config, dataset, method, optimizers, phases, plan, hardware.local()[: plan.devices], pictures)
