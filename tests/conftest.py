@@ -4,18 +4,18 @@ import os
 import struct
 from pathlib import Path
 
-from bginv_jax.data import sources
-
-# Eight devices, to test what is split over them. Most of the suite's time is compiling, which takes half as long without
-# LLVM's optimisations; what is compiled computes the same.
-_FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}"
+# Eight devices, to test what is split over them. Most of the suite's time is compiling, which takes half as long
+# without LLVM's optimisations; what is compiled computes the same.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
 
 import jax
 import numpy as np
 import pytest
 
 from bginv_jax import config as configs
+from bginv_jax.data import sources
 
 
 @pytest.fixture(scope="session", autouse=True)
