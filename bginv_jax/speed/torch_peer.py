@@ -3,6 +3,8 @@
 Only the benchmark needs PyTorch. Images are NCHW float32 in [0, 1] laid out channels last, masks (N, 1, S, S).
 """
 
+import functools
+import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -97,15 +99,17 @@ def _mask_terms(networks, images, targets, mask):
 
 
 def _composites(networks, images, masks, draws, settings):
-    """Objects on backgrounds, and what the brightness of the backgrounds costs f_b."""
+    """Objects on backgrounds, and what the brightness of the backgrounds adds to the scalar, if anything."""
     n, channels, size, _ = images.shape
     background, tiles = settings["background"], settings["background"]["tiles"]
     b = networks["f_b"](draws.noise).view(n, tiles, tiles, channels, size // tiles, size // tiles)
     b = b.permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
     b = move(b, draws.shifts, draws.turns) if background["move"] else b
     composed = torch.lerp(b, images, dilate(masks, draws.radius, largest=settings["mask"]["halo"]))
-    brightness = F.relu(b.mean((1, 2, 3)) - 0.5).mean() if channels == 1 else 0.0
-    return composed.contiguous(memory_format=torch.channels_last), background["brightness_weight"] * brightness
+    composed = composed.contiguous(memory_format=torch.channels_last)
+    if channels > 1:
+        return composed, []
+    return composed, [-background["brightness_weight"] * F.relu(b.mean((1, 2, 3)) - 0.5).mean()]
 
 
 def objective(
@@ -123,20 +127,21 @@ def objective(
 
     `draws` are for the composites, which follow the first `plain` images; `settings` are of `peer_fields.settings`.
     """
-    total, metrics, x = 0.0, {}, images
+    # No sum starts at 0: PyTorch 2.14 compiles 0 + loss to the loss itself, and detaching that for the metrics then
+    # detaches both.
+    terms, metrics, x = [], {}, images
     if "f_m" in active:
-        total, masks, metrics = _mask_terms(networks, images, targets, settings["mask"])
-        masks = (masks > 0.5).float()
+        mask_total, masks, metrics = _mask_terms(networks, images, targets, settings["mask"])
+        masks, terms = (masks > 0.5).float(), [mask_total]
     if "f_b" in active:
         composed, brightness = _composites(networks, images[plain:], masks[plain:], draws, settings)
-        x = torch.cat([images[:plain], composed])
-        total = total - brightness
+        x, terms = torch.cat([images[:plain], composed]), [*terms, *brightness]
     if "f" in active:
         logits = networks["f"](x)
         loss = F.cross_entropy(logits, targets)
         metrics |= {"loss": loss.detach(), "accuracy": (logits.detach().argmax(1) == targets).float().mean()}
-        total = total + loss
-    return total, metrics
+        terms.append(loss)
+    return functools.reduce(operator.add, terms), metrics
 
 
 class Trainer:
