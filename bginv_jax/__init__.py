@@ -6,8 +6,6 @@ The public names are imported when they are first asked for, so that a door that
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bginv_jax import forks as _forks  # watches from here on
-
 if TYPE_CHECKING:
     from bginv_jax.backgrounds import families
     from bginv_jax.evaluation.predictors import load_mask_generator, load_predictor, load_pure
@@ -20,6 +18,8 @@ _ROOMS = {
     "load_predictor": "bginv_jax.evaluation.predictors",
     "load_pure": "bginv_jax.evaluation.predictors",
 }
+
+importlib.import_module("bginv_jax.forks")  # which watches from here on
 
 
 def __getattr__(name: str) -> Any:

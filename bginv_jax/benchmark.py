@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax import command_line, files
 from bginv_jax import config as configs
-from bginv_jax.speed import timing
+from bginv_jax.speed import memory
 from bginv_jax.speed.benchmark import FEWEST_PAIRS, PHASES, benchmark, text
 
 
@@ -27,9 +27,8 @@ def main() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if values.measure_memory_of:
         values.config.batch_size = values.batch_size[0]
-        print(
-            json.dumps(timing.memory_of_this_process(values.config, PHASES[values.phases[0]], values.measure_memory_of))
-        )
+        active = PHASES[values.phases[0]]
+        print(json.dumps(memory.memory_of_this_process(values.config, active, values.measure_memory_of)))
         return
     output = files.check_file(values.output, field="--output") if values.output else None
     jax.config.update("jax_enable_compilation_cache", False)  # or compiling would be reading
@@ -55,6 +54,6 @@ if __name__ == "__main__":
     flags.DEFINE_float("seconds", 2.0, "That each side is timed, for each phase and batch size.", lower_bound=0)
     command_line.define_path("output", None, "A JSON file for the records and the machine.")
     flags.DEFINE_enum(
-        "measure_memory_of", None, timing.SIDES, "What the benchmark calls itself with: prints a peak in MB."
+        "measure_memory_of", None, memory.SIDES, "What the benchmark calls itself with: prints a peak in MB."
     )
     command_line.run(main, required=[])

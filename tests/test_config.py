@@ -102,7 +102,11 @@ def test_the_defaults_are_valid_and_described():
         ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
         ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
         ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
-        ("schedule", ("f:1", "g:2"), r"config.schedule is \('f:1', 'g:2'\); allowed: method proposal trains f, f_m, f_b"),
+        (
+            "schedule",
+            ("f:1", "g:2"),
+            r"config.schedule is \('f:1', 'g:2'\); allowed: method proposal trains f, f_m, f_b",
+        ),
         ("schedule", ("f:1", "f_l:2"), r"config.schedule .* method proposal trains f, f_m, f_b"),
         ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
         ("schedule", ("f",), r"config.schedule is \('f',\); allowed: a tuple of strings"),

@@ -3,13 +3,9 @@
 python -m bginv_jax.benchmark [--config=FILE] [--phases=vanilla,mask] [--batch_size=64 ...] [--peer=torch]
 """
 
-import json
+import contextlib
 import logging
-import os
-import subprocess
-import sys
-import tempfile
-from importlib import metadata, util
+from importlib import util
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -19,8 +15,10 @@ from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.errors import InputError
 from bginv_jax.methods import registry
-from bginv_jax.speed import timing
+from bginv_jax.speed import memory, peer_fields, timing
+from bginv_jax.speed import peer as peers
 from bginv_jax.training import devices as hardware
+from bginv_jax.training import provenance
 
 _LOG = logging.getLogger("bginv_jax.benchmark")  # run with -m, __name__ is __main__
 
@@ -28,64 +26,59 @@ PHASES = {"vanilla": ("f",), "mask": ("f_m",), "adversarial": ("f", "f_b"), "joi
 FEWEST_PAIRS = 7  # that a ratio and its range rest on
 
 
-def _memory(config: ConfigDict, phase: str, side: str) -> dict[str, float]:
-    """Peak memory of a fresh process that takes a few steps of one side, MB, and what imports alone take of it.
-
-    That of a second start, which finds the programs compiled; "first_start_mb" is that of the one that compiles.
-    """
-    fields = [f"--config.{name}={value}" for name, value in configs.flatten(config).items()]
-    command = [sys.executable, "-m", "bginv_jax.benchmark", f"--measure_memory_of={side}", f"--phases={phase}"]
-    command += [f"--batch_size={config.batch_size}", *fields]
-    with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            **os.environ,
-            "JAX_COMPILATION_CACHE_DIR": folder,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "TORCHINDUCTOR_CACHE_DIR": folder,
-        }
-        starts = []
-        for _ in range(1 if side == "eager" else 2):
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environment)
-            starts.append(json.loads(done.stdout.splitlines()[-1]))
-    return starts[-1] | {"first_start_mb": starts[0]["peak_mb"]}
-
-
-def _measure(config: ConfigDict, source: Dataset, phase: str, *, peer: bool, pairs: int, seconds: float) -> dict:
+def _measure(config: ConfigDict, dataset: Dataset, phase: str, *, peer: bool, pairs: int, seconds: float) -> dict:
     """The record of one phase and batch size: timings in blocks of seconds / pairs, the two sides by turns."""
-    active, batch_size = PHASES[phase], config.batch_size
-    ours = timing.make_runner(config, source, active)
+    active, images = PHASES[phase], config.batch_size * max(1, len(config.seeds))
+    trials = peers.try_variants(config, dataset, active) if peer else []
+    best = peers.fastest(trials) if peer else None
+    ours = timing.make_runner(config, dataset, active)
     compile_seconds, usual = timing.warm_up(ours.run)
-    sides = [(ours.run, usual)]
-    if peer:
-        variant, run, peer_compile_seconds, peer_usual = timing.fastest_peer(config, source, active)
-        sides.append((run, peer_usual))
-    blocks = [(run, max(1, round(seconds / pairs / usual))) for run, usual in sides]
-    rates = np.array([[batch_size / timing.seconds_per_step(*block) for block in blocks] for _ in range(pairs)])
+    with contextlib.ExitStack() as until_timed:
+        sides = [(ours.run, usual)]
+        if best:
+            run = until_timed.enter_context(peers.started(config, dataset, active, best.variant))
+            sides.append((run, timing.warm_up(run)[1]))
+        blocks = [(run, max(1, round(seconds / pairs / usual))) for run, usual in sides]
+        rates = np.array([[images / timing.seconds_per_step(*block) for block in blocks] for _ in range(pairs)])
     medians = np.median(rates, axis=0)
-    flop = ours.flop / batch_size
+    memory_mb, notes = memory.measure(config, phase, "jax")
     record = {
         "phase": phase,
         "networks": active,
-        "batch_size": batch_size,
+        "batch_size": config.batch_size,
+        "seeds": max(1, len(config.seeds)),
         "devices": ours.plan.devices,
         "slices": ours.plan.slices,
         "images_per_second": medians[0],
-        "mflop_per_image": flop / 1e6,
-        "gflop_per_second": medians[0] * flop / 1e9,
+        "mflop_per_image": ours.flop and ours.flop / images / 1e6,
+        "gflop_per_second": ours.flop and medians[0] * ours.flop / images / 1e9,
         "compile_seconds": compile_seconds,
-        **_memory(config, phase, "jax"),
+        **memory_mb,
     }
-    if peer:
+    if best:
         ratios = rates[:, 0] / rates[:, 1]
         record |= {"ratio": np.median(ratios), "ratio_low": ratios.min(), "ratio_high": ratios.max()}
         record["ratios"] = ratios.tolist()
+        memory_mb, peer_notes = memory.measure(config, phase, best.variant)
         record["peer"] = {
-            "variant": variant,
+            "variant": best.variant,
             "images_per_second": medians[1],
-            "compile_seconds": peer_compile_seconds,
-            **_memory(config, phase, variant),
+            "compile_seconds": best.compile_seconds,
+            "trials": {trial.variant: _trial_record(trial, images) for trial in trials},
+            **memory_mb,
         }
-    return record
+        notes += [f"PyTorch {trial.variant} {note}" for trial in trials for note in trial.notes]
+        notes += [f"PyTorch {best.variant}: {note}" for note in peer_notes]
+    return record | ({"notes": notes} if notes else {})
+
+
+def _trial_record(trial: peers.Trial, images: int) -> dict:
+    """JSON values of a variant's short trial, where it failed without figures."""
+    return {
+        "images_per_second": trial.step_seconds and images / trial.step_seconds,
+        "compile_seconds": trial.compile_seconds,
+        "notes": list(trial.notes),
+    }
 
 
 def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> None:
@@ -96,20 +89,24 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
         raise InputError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")
     if peer and util.find_spec("torch") is None:
         raise InputError("--peer=torch needs PyTorch: pip install 'bginv_jax[bench]'")
-    for name, value, only in (
-        ("classifier", config.classifier, "cnn"),
-        ("background.ink_share", config.background.ink_share, 0.0),
-        ("mask.erosion", config.mask.erosion, 0),
-        ("augment.elastic", config.augment.elastic, 0.0),
-        ("label_smoothing", config.label_smoothing, 0.0),
-        ("weight_decay", config.weight_decay, 0.0),
-    ):
-        if peer and value != only:
-            raise InputError(f"config.{name} is {value!r}; allowed with --peer=torch: {only}")
-    fits = [name for name, active in PHASES.items() if set(active) <= set(registry.METHODS[config.method].networks)]
-    for phase in phases:
+    if peer:
+        peer_fields.check(config)
+    trained, of = set(registry.METHODS[config.method].networks), f"config.method {config.method}"
+    if config.mask.kind != "learned":
+        trained, of = trained - {"f_m"}, f"{of} and config.mask.kind {config.mask.kind}"
+    fits = [name for name, active in PHASES.items() if set(active) <= trained]
+    for phase in phases or [""]:
         if phase not in fits:
-            raise InputError(f"--phases has {phase!r}; allowed with config.method {config.method}: {', '.join(fits)}")
+            raise InputError(f"--phases has {phase!r}; allowed with {of}: {', '.join(fits)}")
+
+
+def _sized(config: ConfigDict, phase: str, batch_size: int) -> ConfigDict:
+    """The config for one line of the table, valid: with the batch size, and a schedule that has the phase."""
+    sized = config.copy_and_resolve_references()
+    sized.batch_size = batch_size
+    sized = timing.with_phase(sized, PHASES[phase])
+    configs.validate(sized)
+    return sized
 
 
 def benchmark(
@@ -118,7 +115,8 @@ def benchmark(
     """Measures each phase at each batch size.
 
     Args:
-      config: of the method, data and augmentation; its schedule and batch size do not matter.
+      config: of the method, data and augmentation; its batch size does not matter, nor its schedule, besides that a
+        phase is timed as the schedule has it, if it has it.
       phases: of PHASES.
       batch_sizes: images per step.
       peer: whether PyTorch is timed beside.
@@ -129,24 +127,24 @@ def benchmark(
       JSON values: "machine", "records", and "best", by phase the ratio of each side's best batch size, with the peer.
 
     Raises:
-      ValueError: if a phase, batch size or number of pairs does not do.
+      InputError: if a phase, batch size or number of pairs does not do, or the peer lacks what the config asks for.
     """
     _check(config, phases=phases, peer=peer, pairs=pairs)
-    source = sources.load(config.data)
-    count = len(source.train.images)
+    dataset = sources.load(config.data)
+    count = len(dataset.train.images)
     for batch_size in batch_sizes:
         if not 1 <= batch_size <= count:
             raise InputError(f"--batch_size is {batch_size}; allowed: 1 to {count} images")
+    lines = [(phase, _sized(config, phase, batch_size)) for phase in phases for batch_size in batch_sizes]
     rate = timing.matmul_rate()
     records = []
-    for phase in phases:
-        for batch_size in batch_sizes:
-            sized = config.copy_and_resolve_references()
-            sized.batch_size = batch_size
-            configs.validate(sized)
-            record = _measure(sized, source, phase, peer=peer, pairs=pairs, seconds=seconds)
-            records.append(record | {"share_of_matmul": record["gflop_per_second"] / rate})
-            _LOG.info("%s, batch size %d: %.0f images/s", phase, batch_size, record["images_per_second"])
+    for phase, sized in lines:
+        record = _measure(sized, dataset, phase, peer=peer, pairs=pairs, seconds=seconds)
+        flop_rate = record["gflop_per_second"]
+        records.append(record | {"share_of_matmul": flop_rate and flop_rate / rate})
+        _LOG.info("%s, batch size %d: %.0f images/s", phase, sized.batch_size, record["images_per_second"])
+        for note in record.get("notes", ()):
+            _LOG.warning("%s, batch size %d: %s", phase, sized.batch_size, note)
     best = {}
     for phase in phases if peer else ():
         own = [record for record in records if record["phase"] == phase]
@@ -163,22 +161,28 @@ def _machine(rate: float) -> dict:
         "device": devices[0].device_kind,
         "devices": len(devices),
         "matmul_gflop_per_second": rate,
-        "versions": {name: metadata.version(name) for name in packages},
+        "versions": provenance.versions(packages),
     }
 
 
-def _megabytes(memory: dict) -> str:
-    return f"{memory['peak_mb']:.0f} ({memory['imports_mb']:.0f}; {memory['first_start_mb']:.0f})"
+def _figure(value: float | None, form: str) -> str:
+    """A dash where nobody knows."""
+    return "-" if value is None else format(value, form)
 
 
-def _columns(record: dict, rate: float) -> dict[str, str]:
+def _megabytes(memory_mb: dict) -> str:
+    peak, imports, first = (_figure(memory_mb[name], ".0f") for name in ("peak_mb", "imports_mb", "first_start_mb"))
+    return f"{peak} ({imports}; {first})"
+
+
+def _columns(record: dict) -> dict[str, str]:
     """A line of the table, by column."""
     columns = {
         "phase": record["phase"],
         "batch": str(record["batch_size"]),
         "images/s": f"{record['images_per_second']:.0f}",
-        "GFLOP/s": f"{record['gflop_per_second']:.1f}",
-        "of matmul": f"{record['gflop_per_second'] / rate:.0%}",
+        "GFLOP/s": _figure(record["gflop_per_second"], ".1f"),
+        "of matmul": _figure(record["share_of_matmul"], ".0%"),
         "MB (imports; 1st start)": _megabytes(record),
         "compile s": f"{record['compile_seconds']:.1f}",
     }
@@ -192,14 +196,19 @@ def _columns(record: dict, rate: float) -> dict[str, str]:
 
 
 def text(result: dict) -> str:
-    """The result of `benchmark` as a plain table."""
+    """The result of `benchmark` as a plain table, with the notes of its lines below."""
     machine = result["machine"]
     rate = machine["matmul_gflop_per_second"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     title = f"{machine['devices']} {machine['device']} devices, {rate:.0f} GFLOP/s in float32 matmul; {versions}"
-    lines = [_columns(record, rate) for record in result["records"]]
+    lines = [_columns(record) for record in result["records"]]
     lines.insert(0, {name: name for name in lines[0]})
     widths = {name: max(len(line[name]) for line in lines) for name in lines[0]}
     table = ["  ".join(line[name].rjust(width) for name, width in widths.items()) for line in lines]
+    notes = [
+        f"{record['phase']}, batch {record['batch_size']}: {note}"
+        for record in result["records"]
+        for note in record.get("notes", ())
+    ]
     best = [f"{phase}: {ratio:.2f}, each side at its best batch size" for phase, ratio in result["best"].items()]
-    return "\n".join([title, *table, *best])
+    return "\n".join([title, *table, *notes, *best])

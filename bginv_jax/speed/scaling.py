@@ -56,7 +56,7 @@ def measure(*, batch_size: int, size: int, seeds: int, images: int) -> dict:
         "seeds": seeds,
         "images": images,
         "images_per_second": batch_size * seeds / float(np.median(times)),
-        "gflop_per_second": runner.flop / float(np.median(times)) / 1e9,
+        "gflop_per_second": runner.flop and runner.flop / float(np.median(times)) / 1e9,
     }
 
 

@@ -85,12 +85,12 @@ class BackgroundGenerator(nn.Module):
         return torch.sigmoid(self.last(x))
 
 
-def make_networks(config, size: int, channels: int, classes: int) -> dict[str, nn.Module]:
-    """The networks by name, channels last, for images (C, S, S)."""
+def make_networks(size: int, channels: int, classes: int, *, tiles: int) -> dict[str, nn.Module]:
+    """The networks by name, channels last, for images (C, S, S); f_b's backgrounds are `tiles` wide and high."""
     networks = {
         "f": Classifier(size, channels, classes),
         "f_m": MaskGenerator(size, channels),
-        "f_b": BackgroundGenerator(block_count(size // config.background.tiles), channels),
+        "f_b": BackgroundGenerator(block_count(size // tiles), channels),
     }
     return {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
 

@@ -3,6 +3,8 @@
 Only the benchmark needs PyTorch. Images are NCHW float32 in [0, 1] laid out channels last, masks (N, 1, S, S).
 """
 
+import functools
+import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bginv_jax.errors import InputError
+from bginv_jax.methods.contract import Layout
 from bginv_jax.networks.contract import block_count
+from bginv_jax.speed import peer_fields, torch_variants
 from bginv_jax.speed.torch_networks import make_networks
 
 
@@ -96,15 +99,17 @@ def _mask_terms(networks, images, targets, mask):
 
 
 def _composites(networks, images, masks, draws, settings):
-    """Objects on backgrounds, and what the brightness of the backgrounds costs f_b."""
+    """Objects on backgrounds, and what the brightness of the backgrounds adds to the scalar, if anything."""
     n, channels, size, _ = images.shape
     background, tiles = settings["background"], settings["background"]["tiles"]
     b = networks["f_b"](draws.noise).view(n, tiles, tiles, channels, size // tiles, size // tiles)
     b = b.permute(0, 3, 1, 4, 2, 5).reshape(images.shape)
     b = move(b, draws.shifts, draws.turns) if background["move"] else b
     composed = torch.lerp(b, images, dilate(masks, draws.radius, largest=settings["mask"]["halo"]))
-    brightness = F.relu(b.mean((1, 2, 3)) - 0.5).mean() if channels == 1 else 0.0
-    return composed.contiguous(memory_format=torch.channels_last), background["brightness_weight"] * brightness
+    composed = composed.contiguous(memory_format=torch.channels_last)
+    if channels > 1:
+        return composed, []
+    return composed, [-background["brightness_weight"] * F.relu(b.mean((1, 2, 3)) - 0.5).mean()]
 
 
 def objective(
@@ -120,70 +125,62 @@ def objective(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """As the objective of `methods.make_proposal`, for one batch: the scalar of the saddle point, and metrics.
 
-    `draws` are for the composites, which follow the first `plain` images; `settings` is the config as a dict.
+    `draws` are for the composites, which follow the first `plain` images; `settings` are of `peer_fields.settings`.
     """
-    total, metrics, x = 0.0, {}, images
+    # No sum starts at 0: PyTorch 2.14 compiles 0 + loss to the loss itself, and detaching that for the metrics then
+    # detaches both.
+    terms, metrics, x = [], {}, images
     if "f_m" in active:
-        total, masks, metrics = _mask_terms(networks, images, targets, settings["mask"])
-        masks = (masks > 0.5).float()
+        mask_total, masks, metrics = _mask_terms(networks, images, targets, settings["mask"])
+        masks, terms = (masks > 0.5).float(), [mask_total]
     if "f_b" in active:
         composed, brightness = _composites(networks, images[plain:], masks[plain:], draws, settings)
-        x = torch.cat([images[:plain], composed])
-        total = total - brightness
+        x, terms = torch.cat([images[:plain], composed]), [*terms, *brightness]
     if "f" in active:
         logits = networks["f"](x)
         loss = F.cross_entropy(logits, targets)
         metrics |= {"loss": loss.detach(), "accuracy": (logits.detach().argmax(1) == targets).float().mean()}
-        total = total + loss
-    return total, metrics
+        terms.append(loss)
+    return functools.reduce(operator.add, terms), metrics
 
 
 class Trainer:
     """Takes steps of one phase on a training set that lies on the device, as `step.train_step` does.
 
     Args:
-      config: of a proposal with generated backgrounds.
+      config: whose fields are as `peer_fields` has them.
       images: (M, S, S, C) uint8, padded.
       masks: (M, S, S, 1) uint8, 0 or 255, where the phase composes and f_m does not train; else None.
       targets: (M,) int32.
       classes: how many.
       active: the networks that train.
-      variant: "eager", "compile", or "reduce-overhead", which are torch.compile and its CUDA graphs.
+      variant: of `torch_variants.compiled`.
       device: "cpu" or "cuda".
 
     Raises:
-      ValueError: for what this peer does not do.
+      InputError: for what this peer does not do.
     """
 
     def __init__(self, config, images, masks, targets, *, classes, active, variant="eager", device="cpu"):
-        for group, name, allowed in (
-            ("mask", "binarize", "threshold"),
-            ("mask", "aligned", True),
-            ("background", "kind", "generated"),
-        ):
-            if config[group][name] != allowed:
-                raise InputError(
-                    f"config.{group}.{name} is {config[group][name]!r}; allowed with --peer=torch: {allowed}"
-                )
+        settings = peer_fields.settings(config)
         if device == "cuda":  # as JAX does by default
             torch.set_float32_matmul_precision("high")
             torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
-        self._settings, self._active, self._device = config.to_dict(), active, device
-        self._batch_size = config.batch_size
-        self._plain = round(config.background.plain_share * config.batch_size)
+        self._settings, self._active, self._device = settings, active, device
+        self._batch_size = settings["batch_size"]
+        self._plain = Layout.of(self._batch_size, kept_share=settings["background"]["plain_share"]).kept
         self._data = [None if a is None else torch.from_numpy(a).to(device) for a in (images, masks)]
         self._targets = torch.from_numpy(targets).long().to(device)
         _, size, _, channels = images.shape
-        networks = make_networks(config, size, channels, classes)
+        networks = make_networks(size, channels, classes, tiles=settings["background"]["tiles"])
         self.networks = {name: network.to(device) for name, network in networks.items()}
         self.optimizers = {
             name: torch.optim.Adam(
-                self.networks[name].parameters(), config.rate[name], fused=True, maximize=name == "f_b"
+                self.networks[name].parameters(), settings["rate"][name], fused=True, maximize=name == "f_b"
             )
             for name in active
         }
-        modes = {"compile": {}, "reduce-overhead": {"mode": "reduce-overhead"}}
-        self._loss = torch.compile(self._draw_loss, **modes[variant]) if variant in modes else self._draw_loss
+        self._loss = torch_variants.compiled(self._draw_loss, variant)
         self._done, self._order = 0, None
 
     def _draw_loss(self, chosen):

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
+from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError, InputError
 from bginv_jax.methods.contract import Networks

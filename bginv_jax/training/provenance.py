@@ -4,6 +4,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -37,11 +38,23 @@ def commit() -> str | None:
     return lines[1] + ("+" if lines[2] else "")
 
 
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Of installed packages, "unknown" for one that was not installed by its wheel and says nothing of itself."""
+
+    def version(name):
+        try:
+            return metadata.version(name) or "unknown"
+        except metadata.PackageNotFoundError:
+            return "unknown"
+
+    return {name: version(name) for name in names}
+
+
 def describe() -> dict:
     """All of it, as JSON values, with the machine that ran it."""
     return {
         "command": command(),
         "commit": commit(),
-        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version()} | versions(_PACKAGES),
         "devices": devices.describe(),
     }
