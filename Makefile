@@ -1,4 +1,4 @@
-# make table1: trains the rows of Table 1 and prints it. make test: lint and the whole suite.
+# make table1: trains the rows of Table 1 and prints it. make test: lint, types and the whole suite.
 PYTHON ?= python3
 RUNS ?= runs/table1
 PY := .venv/bin/python
@@ -11,6 +11,7 @@ table1: .venv/installed
 test: .venv/installed
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	$(PY) -m pytest
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt

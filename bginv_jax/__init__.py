@@ -19,6 +19,8 @@ _ROOMS = {
     "load_pure": "bginv_jax.evaluation.predictors",
 }
 
+importlib.import_module("bginv_jax.forks")  # which watches from here on
+
 
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:

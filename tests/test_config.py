@@ -95,13 +95,22 @@ def test_the_defaults_are_valid_and_described():
         ("method", "proposals", r"config.method is 'proposals'; allowed: one of vanilla, attention, proposal"),
         ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
         ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
+        ("steps", 10**30, r"config.steps is 10+; allowed: an integer of at least 1 and below 2\*\*31"),
+        ("weight_decay", float("inf"), r"config.weight_decay is inf; allowed: a number of at least 0.0 and below"),
+        ("schedule", ("f:1", "f_m:" + "9" * 400), r"config.schedule is .* with positive shares"),
         ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
         ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
         ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
         ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
-        ("schedule", ("f:1", "g:2"), r"config.schedule is \('f:1', 'g:2'\); allowed: a tuple of strings"),
+        (
+            "schedule",
+            ("f:1", "g:2"),
+            r"config.schedule is \('f:1', 'g:2'\); allowed: method proposal trains f, f_m, f_b",
+        ),
         ("schedule", ("f:1", "f_l:2"), r"config.schedule .* method proposal trains f, f_m, f_b"),
         ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
+        ("schedule", ("f",), r"config.schedule is \('f',\); allowed: a tuple of strings"),
+        ("task", "detection", r"config.task is 'detection'; allowed: one of classification, regression"),
         ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
         ("data.train_split", "", r"config.data.train_split is ''; allowed"),
         ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
@@ -118,6 +127,7 @@ def test_the_defaults_are_valid_and_described():
             ("circles",),
             r"config.background.families is \('circles',\); allowed: a tuple of names",
         ),
+        ("background.families", (["circles"],), r"config.background.families is \(\['circles'\],\); allowed: a tuple"),
         (
             "background.plain_share",
             1.0,
@@ -138,7 +148,7 @@ def test_wrong_types_and_names_are_refused():
         configs.validate(ConfigDict(values | {"batch_size": 6.5}))
     with pytest.raises(ValueError, match=r"config.seed is True; allowed: an integer"):
         configs.validate(ConfigDict(values | {"seed": True}))
-    with pytest.raises(ValueError, match=r"config.batchsize is unknown; the fields are method, seed"):
+    with pytest.raises(ValueError, match=r"config.batchsize is unknown; the fields are method, task, seed"):
         configs.validate(ConfigDict(values | {"batchsize": 6}))
     del values["steps"]
     with pytest.raises(ValueError, match=r"config.steps is missing; allowed: an integer"):

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bginv_jax.jax_settings import own_settings
+
 Family = Callable[[jax.Array, int], jax.Array]
 
 _SIDE = 32.0  # the side of an image, in the unit of every length here
@@ -349,6 +351,7 @@ def _draw(keys, *, name, size, channels):
     return jax.lax.map(one, keys)
 
 
+@own_settings()
 def draw(names: Sequence[str], count: int, *, size: int, channels: int = 1, seed: int) -> np.ndarray:
     """`count` backgrounds of each family, one family after the other: (len(names) * count, size, size, C) float32.
 

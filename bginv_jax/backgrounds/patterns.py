@@ -124,5 +124,5 @@ def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.n
         raise InputError(f"a background of {background.shape[:2]} pixels for images of {images.shape[1:3]}")
     if background.ndim == 2:
         background = background[..., None]
-    kept = with_halo((images > 0).any(axis=-1, keepdims=True)) if kept is None else kept
+    kept = with_halo(np.any(images > 0, axis=-1, keepdims=True)) if kept is None else kept
     return np.where(kept, images, background).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,7 +28,7 @@ class _Photographs(Sequence):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, i: int) -> np.ndarray:
+    def __getitem__(self, i: Any) -> Any:
         picture = read_picture(self._paths[i])
         height, width, _ = picture.shape
         if min(height, width) < self._smallest:

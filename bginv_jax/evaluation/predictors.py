@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,9 +13,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import forks
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float, crop_to, pad_to
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.contract import Method, Networks
 from bginv_jax.methods.registry import make_method
 from bginv_jax.training import checkpoints
@@ -43,17 +46,27 @@ class Trained(NamedTuple):
     steps: int
 
 
-def find_workdir(path: str | Path) -> Path:
-    """The workdir that a path means: itself, or the folder above its `checkpoints`."""
-    path = Path(path).expanduser()
-    return path.absolute().parent if path.name == "checkpoints" and not (path / "checkpoints").is_dir() else path
+def find_workdir(path: str | os.PathLike[str]) -> Path:
+    """The workdir that a path means, absolute: itself, or the folder above its `checkpoints`; ~ is the user's home.
+
+    Raises:
+      InputError: if there is no folder of checkpoints; nothing else is looked at.
+    """
+    folder = Path(os.path.abspath(os.path.expanduser(path)))
+    if folder.name == "checkpoints" and not (folder / "checkpoints").is_dir():
+        folder = folder.parent
+    if not (folder / "checkpoints").is_dir():
+        raise InputError(f"workdir {path} holds no checkpoint; expected a folder that bginv_jax.train wrote")
+    return folder
 
 
-def load_seeds(workdir: str | Path) -> list[Trained]:
+@own_settings()
+def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
     """Reads the newest checkpoint of `workdir` that is intact: one Trained for each seed, whose config has that seed.
 
     Raises:
       InputError: if there is none.
+      RuntimeError: after a fork, as `forks.refuse`.
     """
 
     def saved(meta: dict) -> tuple[ConfigDict, Description, Method]:
@@ -68,10 +81,8 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
         several = len(config.seeds)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((several, *leaf.shape), leaf.dtype), networks)
 
-    restored, folder = None, find_workdir(workdir)
-    if (folder / "checkpoints").is_dir():
-        with checkpoints.open_manager(folder) as manager:
-            restored = checkpoints.restore_networks(manager, shapes)
+    with checkpoints.open_manager(find_workdir(workdir)) as manager:
+        restored = checkpoints.restore_networks(manager, shapes)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     config, description, method = saved(restored.meta)
@@ -88,7 +99,7 @@ def load_seeds(workdir: str | Path) -> list[Trained]:
     return trained
 
 
-def load_trained(workdir: str | Path, *, seed: int | None = None) -> Trained:
+def load_trained(workdir: str | os.PathLike[str], *, seed: int | None = None) -> Trained:
     """One seed of `load_seeds`: the first, or `seed`.
 
     Raises:
@@ -100,91 +111,126 @@ def load_trained(workdir: str | Path, *, seed: int | None = None) -> Trained:
     return next(iter(trained.values())) if seed is None else trained[seed]
 
 
-class Predictor:
-    """A trained network as a function of NumPy arrays: images -> outputs.
+def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarray:
+    """What a predictor is given as float32 images in [0, 1], of one type, so that one program is compiled.
 
-    It compiles once, for one shape, and can be pickled and sent to a process that was spawned.
+    Args:
+      images: as `Predictor.__call__` takes them.
+      shape: native height, width and channels.
+      size: the padded side, pixels.
+
+    Raises:
+      InputError: for images of another shape, type or range.
+    """
+    expected = f"(N, {', '.join(map(str, shape))})"
+    if isinstance(images, jax.core.Tracer):
+        raise InputError("images are traced by JAX; expected an array of numbers. load_pure gives a function for that")
+    try:
+        images = np.asarray(images)
+    except ValueError as error:  # a list whose parts differ
+        raise InputError(f"images are no array: {error}; expected {expected}") from error
+    if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
+        raise InputError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
+    if images.ndim != 4 or images.shape[1:] not in (shape, (size, size, shape[-1])):
+        hint = ""
+        if images.shape == shape:
+            hint = ", such as images[np.newaxis] for a single image"
+        elif images.ndim == 3 and images.shape[1:] == shape[:2] and shape[-1] == 1:
+            hint = ", such as images[..., np.newaxis] for grey images"
+        raise InputError(f"images are {images.shape}; expected {expected}{hint}")
+    if images.dtype != np.uint8:
+        images = images.astype(np.float32)
+        low, high = (images.min(), images.max()) if images.size else (0.0, 0.0)
+        if not (low >= 0 and high <= 1):
+            found = "hold NaN" if np.isnan(low) else f"from {low} to {high}"
+            raise InputError(f"images {found}; expected uint8, or floats in [0, 1]")
+    return as_float(images)
+
+
+class Predictor:
+    """A trained network as a function of arrays on the host: images -> outputs.
+
+    It compiles once, for one shape. It computes in float32, with or without JAX_ENABLE_X64. Several threads may call it
+    at once. It can be copied, and pickled and sent to a process that was spawned: a copy knows all that it needs, and
+    the workdir may be gone.
     """
 
     def __init__(self, trained: Trained, *, masks: bool = False):
-        self._trained, self._masks = trained, masks
-        self._process, self._forward = os.getpid(), None
-
-    def __getstate__(self) -> dict[str, Any]:
-        trained = self._trained
-        return {
-            "networks": jax.tree.map(np.asarray, trained.networks),
+        self._lock = threading.Lock()
+        self._trained: Trained | None = trained
+        self._forward: Callable | None = None
+        self._state = {
             "config": trained.config.to_dict(),
             "description": trained.description.to_json(),
             "origin": trained.origin,
             "steps": trained.steps,
-            "masks": self._masks,
+            "masks": masks,
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self._trained is None:
+            return self._state
+        forks.refuse()
+        return {**self._state, "networks": jax.tree.map(np.asarray, self._trained.networks)}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        config, description = configs.saved_config(state["config"]), Description.from_json(state["description"])
-        method = make_method(config, description)
-        trained = Trained(method, state["networks"], config, description, state["origin"], state["steps"])
-        self.__init__(trained, masks=state["masks"])
+        # JAX waits: a pool of forked processes would hang, where a call can complain.
+        self._lock, self._trained, self._forward, self._state = threading.Lock(), None, None, state
 
-    def _checked(self, images: Any) -> np.ndarray:
-        """Images as float32 in [0, 1]."""
-        images, (height, width, channels) = np.asarray(images), self._trained.description.shape
-        if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
-            raise InputError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
-        if images.ndim != 4 or images.shape[1:] not in (
-            self._trained.description.input_shape,
-            (height, width, channels),
-        ):
-            raise InputError(f"images are {images.shape}; expected (N, {height}, {width}, {channels})")
-        if images.dtype != np.uint8:
-            images = images.astype(np.float32)
-            if images.size and not (images.min() >= 0 and images.max() <= 1):
-                raise InputError(f"images from {images.min()} to {images.max()}; expected uint8, or floats in [0, 1]")
-        return np.asarray(as_float(images), np.float32)  # one type, one compiled program
+    def _prepare(self) -> tuple[Trained, Callable]:
+        """What was trained, and the compiled network."""
+        with self._lock:
+            if self._trained is None:
+                state = self._state
+                config, description = configs.saved_config(state["config"]), Description.from_json(state["description"])
+                method, networks = make_method(config, description), state["networks"]
+                self._trained = Trained(method, networks, config, description, state["origin"], state["steps"])
+            if self._forward is None:
+                method = self._trained.method
+                predict = method.predict_mask if self._state["masks"] else method.predict
+                self._forward = hardware.make_forward(predict, hardware.local())
+            return self._trained, self._forward
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, C), native or padded size, uint8 or float in [0, 1] -> outputs (N, ...), float32.
+    @own_settings()
+    def __call__(self, images: Any) -> np.ndarray:
+        """Images (N, H, W, C), native or padded size -> outputs (N, ...), float32.
+
+        Args:
+          images: uint8, or floats of any precision in [0, 1], bfloat16 too; NumPy, JAX or any other array that NumPy
+            reads, in any memory layout, or a list of images (H, W, C). N may be 0.
 
         Raises:
-          InputError: for images of another shape, type or range.
-          RuntimeError: in a process forked from the one that loaded the predictor, where JAX would wait for ever.
+          InputError: for images of another shape, type or range, or with NaN. Grey images without an axis of channels,
+            and a single image, are refused with a hint: (N, H, W) and (H, W, C) cannot always be told apart.
+          RuntimeError: in a process forked from one that used JAX, where JAX would wait for ever.
         """
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                "this predictor was loaded before the process was forked, and JAX does not work after a fork; start "
-                "processes with multiprocessing.get_context('spawn'), or load the predictor in the new process"
-            )
-        images, method = self._checked(images), self._trained.method
-        if self._forward is None:
-            self._forward = hardware.make_forward(
-                method.predict_mask if self._masks else method.predict, hardware.local()
-            )
-        padded = pad_to(images, self._trained.description.size)
-        outputs = self._forward(self._trained.networks, padded).astype(np.float32)
-        return crop_to(outputs, images.shape[1:3]) if self._masks else outputs
+        trained, forward = self._prepare()
+        description = trained.description
+        images = _as_images(images, description.shape, description.size)
+        outputs = forward(trained.networks, pad_to(images, description.size)).astype(np.float32)
+        return crop_to(outputs, images.shape[1:3]) if self._state["masks"] else outputs
 
 
-def load_predictor(workdir: str | Path, *, seed: int | None = None) -> Predictor:
+def load_predictor(workdir: str | os.PathLike[str], *, seed: int | None = None) -> Predictor:
     """The trained classifier: images -> logits, or whatever the task's outputs are.
 
     Args:
-      workdir: a folder that `bginv_jax.train` wrote.
+      workdir: a folder that `bginv_jax.train` wrote, or its `checkpoints`; ~ is the user's home.
       seed: which one, where it was trained with several; by default the first.
 
     Returns:
       A function from images (N, H, W, C) of the data set's native size (28x28 for MNIST; the padded 32x32 that the
-      network sees is taken too), uint8 or float in [0, 1], to logits (N, classes), float32, for any N. It compiles
-      once.
+      network sees is taken too), uint8 or float in [0, 1], to logits (N, classes), float32, for any N; see `Predictor`.
 
     Raises:
       InputError: if the workdir holds no checkpoint, or no such seed; the function, for images of another shape, type
         or range.
+      RuntimeError: it and the function, in a process forked from one that used JAX.
     """
     return Predictor(load_trained(workdir, seed=seed))
 
 
-def load_mask_generator(workdir: str | Path, *, seed: int | None = None) -> Predictor:
+def load_mask_generator(workdir: str | os.PathLike[str], *, seed: int | None = None) -> Predictor:
     """The trained mask generator: images -> masks (N, H, W, 1) in [0, 1], 1 on the object; else as `load_predictor`.
 
     Raises:
@@ -197,7 +243,7 @@ def load_mask_generator(workdir: str | Path, *, seed: int | None = None) -> Pred
 
 
 def load_pure(
-    workdir: str | Path, *, seed: int | None = None
+    workdir: str | os.PathLike[str], *, seed: int | None = None
 ) -> tuple[Callable[[Networks, jax.Array], jax.Array], Networks]:
     """The trained classifier for other JAX programs: a pure function that can be jitted, mapped and differentiated.
 
@@ -205,16 +251,21 @@ def load_pure(
       workdir, seed: as `load_predictor`.
 
     Returns:
-      apply, variables: apply(variables, images) -> outputs (N, ...) of images (N, H, W, C), native size, uint8 or float
-      in [0, 1]; nothing is checked.
+      apply, variables: apply(variables, images) -> outputs (N, ...), float32, of images (N, H, W, C), native or padded
+      size, uint8 or float in [0, 1]; types and ranges are not checked. It can be differentiated by the images, if they
+      are floats, and by the variables, a pytree of the networks by name; where f alone predicts, the gradients of the
+      others are 0.
 
     Raises:
       InputError: if the workdir holds no checkpoint, or no such seed.
+      RuntimeError: it and the function, in a process forked from one that used JAX.
     """
     trained = load_trained(workdir, seed=seed)
     size = trained.description.size
 
     def apply(variables: Networks, images: jax.Array) -> jax.Array:
-        return trained.method.predict(variables, pad_to(as_float(images).astype(jnp.float32), size))
+        forks.refuse()
+        padded = pad_to(as_float(jnp.asarray(images)).astype(jnp.float32), size)
+        return trained.method.predict(variables, padded).astype(jnp.float32)
 
     return apply, trained.networks

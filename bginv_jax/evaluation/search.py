@@ -107,7 +107,7 @@ def clean(
 def _ascend(predict, keys, fresh, budget, x, masks, targets, right, loss, worst, *, task, steps):
     """`right`, `loss` and `worst`, the worst images so far, after one ascent from there, or from a random point."""
     low, high = jnp.clip(x - budget, 0, 1), jnp.clip(x + budget, 0, 1)
-    random = low + (high - low) * jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:]))(keys)
+    random = low + (high - low) * jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:], x.dtype))(keys)
     start = jnp.where(masks, x, jnp.where(fresh, random, worst))
 
     def losses(z):
@@ -270,8 +270,8 @@ def _children(seed, turn, places, spread, parents, x, masks):
 
     def one(key, parent, x, mask):
         keys = jax.random.split(key)
-        fresh = jax.random.uniform(keys[0], parent.shape)
-        near = jnp.clip(parent + spread * jax.random.normal(keys[1], parent.shape), 0, 1)
+        fresh = jax.random.uniform(keys[0], parent.shape, parent.dtype)
+        near = jnp.clip(parent + spread * jax.random.normal(keys[1], parent.shape, parent.dtype), 0, 1)
         genes = jnp.where(jnp.isnan(parent), fresh, near)
         strokes, (ink, paper) = genes[: 7 * _STROKES], genes[7 * _STROKES :].reshape(2, -1)
         share = families.pen(strokes.reshape(_STROKES, 7), x.shape[0])[..., None]

@@ -1,32 +1,39 @@
 """Pillow's images of every mode as RGB: ink, palettes, transparency and more than eight bits a channel."""
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin
 
 _PNG_KEYS = {"L;2": 85.0, "L;4": 17.0, "RGB;16B": 1 / 256}  # how Pillow scales the pixels, but not the key, of a PNG
 _WHITE_IS_ZERO = 0
 _UNSIGNED = (1,)
 
 
-def scale_transparent_key(image: Image.Image) -> None:
+def scale_transparent_key(image: ImageFile.ImageFile) -> None:
     """Brings the colour that a PNG declares transparent to the scale of its pixels; before they are loaded.
 
     Pillow spreads 2, 4 and 16 bits over 0 to 255 and leaves the key as it is in the file.
     """
     key = image.info.get("transparency")
     if image.format == "PNG" and isinstance(key, int | tuple) and image.tile:
-        scale = _PNG_KEYS.get(image.tile[0][3], 1)
+        scale = _PNG_KEYS.get(str(image.tile[0][3]), 1)
         scaled = tuple(int(scale * value) for value in np.atleast_1d(key))
         image.info["transparency"] = scaled if isinstance(key, tuple) else scaled[0]
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    """What a TIFF says of itself; of another picture nothing."""
+    return image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
 
 
 def _full_scale(image: Image.Image) -> int:
     """The value of white: 1 in floats, the largest of 12 or 16 bits otherwise; more bits seldom hold more than 16."""
     if image.mode == "F":
         return 1
-    bits = image.tag_v2.get(ExifTags.Base.BitsPerSample) if image.format == "TIFF" else None
+    bits = _tags(image).get(ExifTags.Base.BitsPerSample)
     if bits == (12,):
         return 2**12 - 1
     signed = bits == (16,) and image.mode == "I"  # Pillow keeps unsigned ones in a mode of their own
@@ -40,7 +47,7 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
     more. What is not a number is black.
     """
     values = np.asarray(image)
-    tags = image.tag_v2 if image.format == "TIFF" else {}
+    tags = _tags(image)
     if image.mode == "I" and tags and tags.get(ExifTags.Base.SampleFormat, _UNSIGNED) == _UNSIGNED:
         values = values.view(np.uint32)  # Pillow has no such mode
     levels = values.astype(np.float32)
@@ -65,7 +72,9 @@ def _mix_inks(image: Image.Image) -> Image.Image:
     if profile:
         try:
             inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            return ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            mixed = ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            assert mixed is not None, "only a conversion in place returns nothing"
+            return mixed
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
             pass  # a damaged profile, or one of other colours: the picture is sound all the same
     return image.convert("RGB")

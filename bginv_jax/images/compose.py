@@ -12,9 +12,10 @@ from flax import linen as nn
 
 from bginv_jax.images import masks
 from bginv_jax.images.augment import rearrange
+from bginv_jax.images.pixels import SameArray
 
 
-def compose(x: jax.Array, m: jax.Array, b: jax.Array) -> jax.Array:
+def compose(x: SameArray, m: SameArray, b: SameArray) -> SameArray:
     """m * x + b * (1 - m), the poster's equation: the object of x on the background b."""
     return m * x + b * (1 - m)
 

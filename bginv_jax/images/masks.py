@@ -33,12 +33,12 @@ def dilate(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
 
     Args:
       m: masks.
-      radius: (N,) pixels, at most `largest`.
+      radius: (N,) pixels, at most `largest`; where it is 0 or less the mask stays.
       largest: the static bound of the radii, in pixels.
     """
     height, width = m.shape[1:3]
     padded = jnp.pad(m, ((0, 0), (largest, largest), (largest, largest), (0, 0)))
-    reach = (radius**2)[:, None, None, None]
+    reach = (jnp.maximum(radius, 0) ** 2)[:, None, None, None]
     for i in range(-largest, largest + 1):
         for j in range(-largest, largest + 1):
             if 0 < i * i + j * j <= largest**2:

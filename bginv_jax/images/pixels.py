@@ -3,24 +3,29 @@
 Images are NHWC, uint8 or float32 in [0, 1].
 """
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from bginv_jax.errors import InputError
 
+SameArray = TypeVar("SameArray", jax.Array, np.ndarray)
 
-def as_float(images: jax.Array) -> jax.Array:
+
+def as_float(images: SameArray) -> SameArray:
     """uint8 images in 0..255 -> float32 in [0, 1]; float images pass unchanged."""
     return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
 
 
-def _margins(inner: tuple[int, int], outer: tuple[int, int]) -> tuple[int, int]:
+def _margins(inner: Sequence[int], outer: Sequence[int]) -> tuple[int, int]:
     """Rows above and columns left of what is centred in a larger frame."""
     return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2
 
 
-def pad_to(images: np.ndarray, size: int) -> np.ndarray:
+def pad_to(images: SameArray, size: int) -> SameArray:
     """(N, H, W, C) -> (N, size, size, C), centred on zeros.
 
     Raises:
@@ -30,11 +35,11 @@ def pad_to(images: np.ndarray, size: int) -> np.ndarray:
     if max(height, width) > size:
         raise InputError(f"images of {height}x{width} pixels do not fit into {size}x{size}")
     top, left = _margins((height, width), (size, size))
-    pad = np.pad if isinstance(images, np.ndarray) else jnp.pad
-    return pad(images, ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0)))
+    margins = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
+    return np.pad(images, margins) if isinstance(images, np.ndarray) else jnp.pad(images, margins)
 
 
-def crop_to(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def crop_to(images: SameArray, shape: tuple[int, int]) -> SameArray:
     """Back from `pad_to`: the middle (N, H, W, C) of padded images, a view."""
     top, left = _margins(shape, images.shape[1:3])
     return images[:, top : top + shape[0], left : left + shape[1]]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from bginv_jax.errors import InputError
 from bginv_jax.images import colours
@@ -125,7 +125,7 @@ def _check_file(path: Path) -> None:
 def _check_image(image: Image.Image) -> None:
     """Refuses what is no still picture, or too large, before it is decoded."""
     frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "TIFF":
+    if frames > 1 and isinstance(image, TiffImagePlugin.TiffImageFile):
         pages = [page for page in range(frames) if not _is_copy(image, page)]
         image.seek(pages[0] if pages else 0)
         frames = len(pages)
@@ -138,13 +138,13 @@ def _check_image(image: Image.Image) -> None:
         raise _UnsuitableError(f"it has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels")
 
 
-def _is_copy(image: Image.Image, page: int) -> bool:
+def _is_copy(image: TiffImagePlugin.TiffImageFile, page: int) -> bool:
     """Whether a page of a TIFF is marked as a smaller copy of another."""
     image.seek(page)
     return bool(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 1)
 
 
-def _load(image: Image.Image) -> None:
+def _load(image: ImageFile.ImageFile) -> None:
     if image.tile and image.tile[0][0] == "libtiff":
         with _silent_stderr():
             image.load()

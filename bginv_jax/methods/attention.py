@@ -63,9 +63,15 @@ def make_attention(
 def make(config, description, task: Task) -> Method:
     f, shape = Classifier(task.outputs), description.input_shape
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
+
+    def truncated(variables: Variables, x: jax.Array) -> jax.Array:
+        maps = f.apply(variables, x, truncated=True)
+        assert isinstance(maps, jax.Array)
+        return maps
+
     return make_attention(
         flax_network(f, shape),
-        lambda variables, x: f.apply(variables, x, truncated=True),
+        truncated,
         flax_network(LocalClassifier(task.outputs), shape, maps.shape[-1:]),
         task,
         threshold=config.attention.threshold,

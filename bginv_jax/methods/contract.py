@@ -117,6 +117,8 @@ class Method:
 
     def ready_masks(self, networks: Networks, images: jax.Array) -> jax.Array:
         """Those masks: (N, S, S, C) -> (N, S, S, 1), cut."""
+        assert self.predict_mask, "a method that composes has masks"
+        assert self.cut, "and says how they are cut"
         return self.cut(self.predict_mask(networks, images))
 
 

@@ -29,14 +29,14 @@ class Phase:
 
 
 def is_schedule(schedule: tuple) -> bool:
-    """Whether each entry is NETWORKS:SHARE with networks and a positive share."""
-    matches = [isinstance(entry, str) and _PHASE.fullmatch(entry) for entry in schedule]
-    return bool(matches) and all(match and float(match[2]) > 0 for match in matches)
+    """Whether each entry is NETWORKS:SHARE with networks and a positive share below 2**31."""
+    matches = [_PHASE.fullmatch(entry) if isinstance(entry, str) else None for entry in schedule]
+    return bool(matches) and all(match is not None and 0 < float(match[2]) < 2**31 for match in matches)
 
 
 def make_phases(schedule: tuple[str, ...], steps: int) -> tuple[Phase, ...]:
     """Shares out `steps` over the phases, at least one step to each. Shares that add up to `steps` are steps."""
-    matches = [_PHASE.fullmatch(entry) for entry in schedule]
+    matches = [match for entry in schedule if (match := _PHASE.fullmatch(entry))]
     total = sum(float(match[2]) for match in matches)
     phases, done, start = [], 0.0, 0
     for i, match in enumerate(matches):

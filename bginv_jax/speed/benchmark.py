@@ -82,6 +82,8 @@ def _trial_record(trial: peers.Trial, images: int) -> dict:
 
 
 def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> None:
+    if not phases:
+        raise InputError(f"--phases is empty; allowed: {', '.join(PHASES)}")
     fewest = FEWEST_PAIRS if peer else 1
     if pairs < fewest:
         raise InputError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")

@@ -24,7 +24,7 @@ def _resident_mb() -> float:
     """The process's peak resident set so far, MB."""
     try:
         # Linux counts the parent's memory into a child's ru_maxrss, but not into this.
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
         return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
@@ -73,7 +73,7 @@ def measure(config: ConfigDict, phase: str, side: str) -> tuple[dict[str, float 
         }
         starts = []
         for _ in range(1 if side == "eager" else 2):
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
             if done.returncode:
                 last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
                 return dict.fromkeys(("peak_mb", "imports_mb", "first_start_mb")), [f"memory is unknown: {last}"]

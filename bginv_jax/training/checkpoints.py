@@ -5,9 +5,9 @@ process leaves none that is half written.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,19 +23,21 @@ from bginv_jax.training.state import TrainState, split_variables
 
 _LOG = logging.getLogger(__name__)
 
-# Fields that may change when a run is continued: they say what is read and written, not what is computed.
-_FREE = ("log_every", "checkpoint_every", "checkpoints_kept", "data.dir")
-
-
-Manager = ocp.CheckpointManager
+Manager: TypeAlias = Any  # ocp.CheckpointManager, which has no types
 
 _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
 def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
-    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay."""
+    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay.
+
+    Raises:
+      ValueError: for a path that is not text in this locale, which TensorStore cannot open.
+    """
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
     path = Path(workdir).expanduser().resolve() / "checkpoints"
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise InputError(f"workdir is {str(workdir)!r}, which is no text in this locale; expected PYTHONUTF8=1 with it")
     handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
     return ocp.CheckpointManager(path, options=options, item_names=tuple(handlers), item_handlers=handlers)
 
@@ -54,8 +56,14 @@ def _finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats])) if floats else jnp.array(True)
 
 
-def check_finite(train_state: TrainState) -> None:
-    """Refuses a state that is not finite everywhere.
+def fields_to_lower(config: ConfigDict, networks: Sequence[str]) -> str:
+    """The fields that make the updates of networks smaller, for messages."""
+    fields = dict.fromkeys(f"config.rate.{configs.rate_field(config, name)}" for name in networks)
+    return ", ".join([*fields, "config.weight_decay"] if config.weight_decay else fields)
+
+
+def check_finite(train_state: TrainState, config: ConfigDict) -> None:
+    """Refuses a state of a run of `config` that is not finite everywhere.
 
     Raises:
       DivergedError: names the step and the networks.
@@ -65,7 +73,8 @@ def check_finite(train_state: TrainState) -> None:
     if broken:
         raise DivergedError(
             f"step {int(train_state.step)}: the parameters of {' and of '.join(broken)} are not finite; lower "
-            f"{', '.join(f'config.rate.{name}' for name in broken)} or config.weight_decay"
+            f"{fields_to_lower(config, broken)}. The newest checkpoint in the workdir, if there is one, is of an "
+            "earlier step and whole"
         )
 
 
@@ -82,7 +91,7 @@ def save(manager: Manager, train_state: TrainState, config: ConfigDict, descript
     Raises:
       DivergedError: if the state is not finite everywhere: it would push out one that is.
     """
-    check_finite(train_state)
+    check_finite(train_state, config)
     meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
     copy = _copy(_saved(train_state))
@@ -125,8 +134,8 @@ def _restore_newest(
     return None
 
 
-def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> TrainState | None:
-    """The state of the newest checkpoint that can be read, or None where there is none at all.
+def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> tuple[TrainState, dict] | None:
+    """The state of the newest checkpoint that can be read, and the meta beside it, or None where there is none at all.
 
     Args:
       manager: of `open_manager`.
@@ -144,7 +153,8 @@ def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> Tr
     restored = _restore_newest(manager, template, partial=False)
     if restored is None:
         return None
-    return TrainState(**{"statistics": shapes[-1].statistics, **restored[0]})
+    tree, meta = restored
+    return TrainState(**{"statistics": shapes[-1].statistics, **tree}), meta
 
 
 class Trained(NamedTuple):
@@ -180,23 +190,3 @@ def restore_networks(manager: Manager, make_template: Callable[[dict], Networks]
     tree, meta = restored
     state = shapes[-1]._replace(**tree)
     return Trained(state.networks(), int(state.step), meta)
-
-
-def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
-    """Refuses to continue a run with another config or other data.
-
-    Raises:
-      ValueError: names the field, both values, and what to do.
-    """
-    saved, current = configs.flatten(configs.saved_config(meta["config"])), configs.flatten(config)
-    for name, value in current.items():
-        if name not in _FREE and saved[name] != value:
-            raise InputError(
-                f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
-                "give it that value, or another --workdir"
-            )
-    if meta["dataset"]["sha256"] != description.sha256:
-        raise InputError(
-            f"config.data.source is {config.data.source!r}, whose images or labels are not those that the run in this "
-            "workdir was started with; expected the same data, or another --workdir"
-        )

@@ -5,6 +5,7 @@ pmap stands here alone, and nothing else depends on it.
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,9 +15,11 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
+_MAPPED_CALL = threading.Lock()  # of all programs on several processors; `map_program` says why
 
 
 def local() -> list[jax.Device]:
@@ -89,9 +92,14 @@ def map_program(
     )
     # On a CPU a device is a thread of a pool as large as the number of devices. A second call in flight can take the
     # thread that the first one's mean is waiting for, and both wait for ever.
-    if len(devices) > 1 and devices[0].platform == "cpu":
-        return lambda *arguments: jax.block_until_ready(mapped(*arguments))
-    return mapped
+    if len(devices) == 1 or devices[0].platform != "cpu":
+        return mapped
+
+    def one_at_a_time(*arguments):
+        with _MAPPED_CALL:
+            return jax.block_until_ready(mapped(*arguments))
+
+    return one_at_a_time
 
 
 def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int = 64) -> Callable:
@@ -109,6 +117,7 @@ def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int =
     mapped = map_program(lambda variables, x: apply(variables, as_float(x)), devices, in_axes=(None, 0))
     size = chunk * len(devices)
 
+    @own_settings()
     def forward(variables, images):
         batches = []
         for start in range(0, max(len(images), 1), size):

@@ -80,6 +80,7 @@ class Resident(NamedTuple):
 
     def draw(self, step: jax.Array, positions: jax.Array, picture_keys: jax.Array, batch_size: int) -> Raw:
         """The images at `positions` (n,) of the step's batch, and a crop of a picture for each of `picture_keys`."""
+        assert self.order is not None, "a feed draws in an epoch's order"
         window = step % (len(self.images) // batch_size) * batch_size
         chosen = self.order[window + positions]
         masks = None if self.masks is None else self.masks[chosen]
@@ -94,7 +95,10 @@ class Resident(NamedTuple):
 
 
 class Streamed(NamedTuple):
-    """Batches of the steps from `first` on, on each device its share: a Raw whose arrays are (steps, n, ...)."""
+    """Batches of the steps from `first` on, on each device its share: a Raw whose arrays are (steps, n, ...).
+
+    How many steps is always the same; the last of them may be fillers.
+    """
 
     batches: Raw
     first: jax.Array
@@ -175,7 +179,7 @@ class StreamedFeed:
       pictures: (P, T, T, C) uint8 for the plan's pictured images, on every device.
     """
 
-    axes = Streamed(batches=0, first=None, pictures=None)
+    axes: Any = Streamed(0, None, None)  # type: ignore[arg-type]  # in the form of its arrays
 
     def __init__(
         self,
@@ -199,8 +203,9 @@ class StreamedFeed:
         batches = self._batches[1]
         raws = [jax.tree.map(lambda leaf: leaf[self._places], next(batches)) for _ in range(step, stop)]
         self._batches = stop, batches
+        raws += raws[-1:] * (_MOST_STREAMED - len(raws))  # which no step takes: one shape, one compiled program
         shares = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *raws)
-        return Streamed(hardware.split(shares, self._devices), np.int32(step), self._pictures)
+        return Streamed(hardware.split(shares, self._devices), jnp.int32(step), self._pictures)
 
 
 def plan_batch(layout: Layout, size: int, *, device_count: int, cache_pixels: int | None) -> BatchPlan:

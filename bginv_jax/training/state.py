@@ -33,7 +33,7 @@ class TrainState(NamedTuple):
 
     def networks(self, params: Mapping[str, Any] | None = None) -> Networks:
         """The variables of each network, of some of them with other `params`."""
-        params = self.params | (params or {})
+        params = {**self.params, **(params or {})}
         return {name: {"params": params[name], **self.statistics[name]} for name in params}
 
 

@@ -42,11 +42,18 @@ class Learning:
     fill: np.ndarray | None = None
 
 
+class Finite(NamedTuple):
+    """What was finite in a step: the gradient of each network, and each metric."""
+
+    gradients: dict[str, jax.Array]
+    metrics: dict[str, jax.Array]
+
+
 class Health(NamedTuple):
-    """How a call went. taken: its steps. finite: whether, in the last, each gradient and the "loss" were finite."""
+    """How a call went: the steps that it took, and what was finite in the last."""
 
     taken: jax.Array
-    finite: dict[str, jax.Array]
+    finite: Finite
 
 
 # Each user of a step's randomness has keys of its own, or what one draws would tell what the other does.
@@ -83,7 +90,7 @@ def _prepare(keys: jax.Array, method_keys: jax.Array, raw: Raw, networks: Mappin
 
 def learn(
     state: TrainState, raw: Raw, positions: jax.Array, *, learning: Learning, mapped: bool = False
-) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+) -> tuple[TrainState, Metrics, Finite]:
     """One update of all `active` networks: their scalar is differentiated once; f and f_m descend, f_b ascends.
 
     Args:
@@ -122,14 +129,14 @@ def learn(
     statistics = jax.tree.map(
         lambda new, old: new.astype(old.dtype), statistics, {n: state.statistics[n] for n in statistics}
     )
-    finite = {name: _is_finite(tree) for name, tree in {**gradients, "loss": metrics}.items()}
+    finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (gradients, metrics)))
     after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})
     return after, metrics, finite
 
 
 def _is_finite(tree: Any) -> jax.Array:
-    """Whether all of a tree is: a sum is finite where its terms are, and takes one pass."""
-    return jnp.isfinite(sum((leaf.sum() for leaf in jax.tree.leaves(tree)), jnp.zeros(())))
+    """Whether all of a tree is."""
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
 
 
 def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
@@ -144,7 +151,7 @@ def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
 
 def train_step(
     state: TrainState, feed: Resident | Streamed, device: jax.Array, *, learning: Learning, mapped: bool = False
-) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+) -> tuple[TrainState, Metrics, Finite]:
     """One step: the device's share of the batch is drawn from the feed, and learned from; returns as `learn`.
 
     Args:
@@ -173,7 +180,7 @@ def seeds_side_by_side() -> bool:
 
 def _each_seed(
     step: Callable, active: tuple[str, ...], state: TrainState, feed: Resident | Streamed, device: jax.Array
-) -> tuple[TrainState, Metrics, dict[str, jax.Array]]:
+) -> tuple[TrainState, Metrics, Finite]:
     """`step` for every seed of a state of several; what the feed has per seed, and metrics, have an axis of seeds."""
 
     def one(key, params, opt_state, statistics, own):

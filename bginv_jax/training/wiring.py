@@ -4,6 +4,7 @@ Training and the benchmark wire a run by the same functions, so that what is tim
 """
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import photographs
-from bginv_jax.data.dataset import Dataset
+from bginv_jax.config import rate_field
+from bginv_jax.data.dataset import Dataset, Description, fingerprint
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import backdrop
 from bginv_jax.methods.contract import Layout, Method, Networks
@@ -46,6 +48,14 @@ class Run:
     def several_seeds(self) -> bool:
         return bool(self.config.seeds)
 
+    @functools.cached_property
+    def description(self) -> Description:
+        """Of the data set, and of the photographs that stand behind its objects."""
+        description = self.dataset.description
+        if self.pictures is None or not self.config.background.photographs:
+            return description
+        return dataclasses.replace(description, photographs=fingerprint(self.pictures))
+
     def init(self) -> TrainState:
         """The state before the first step: of the one seed, or of all `config.seeds` together."""
         seeds = self.config.seeds or (self.config.seed,)
@@ -64,7 +74,7 @@ class Run:
         if masks is None and self.method.takes_masks(phase.networks):
             masks = self._ready_masks(phase, networks)
         train = self.dataset.train
-        data = Resident(train.images, train.targets, masks, self.pictures)
+        data = Resident(train.images, train.targets, masks, self.pictures)  # type: ignore[arg-type]  # on the host yet
         return ResidentFeed(data, self.plan.batch_size, self.devices, several_seeds=self.several_seeds)
 
     def _ready_masks(self, phase: Phase, networks: Networks) -> np.ndarray:
@@ -129,6 +139,6 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
             size=dataset.size,
             channels=dataset.shape[-1],
         )
-    rates = {name: config.rate.get(name, config.rate.f) for name in METHODS[config.method].networks}
+    rates = {name: config.rate[rate_field(config, name)] for name in METHODS[config.method].networks}
     optimizers = make_optimizers(phases, rates, decay=config.rate.decay, weight_decay=config.weight_decay)
     return Run(config, dataset, method, optimizers, phases, plan, hardware.local()[: plan.devices], pictures)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.images.augment import augment, random_crops, rearrange
+from bginv_jax.images.augment import augment, draw_moves, random_crops, rearrange, resample
 
 ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "elastic": 0.02, "flip": True}
 
@@ -16,17 +16,17 @@ def _keys(count, seed=0):
 
 def test_nothing_asked_changes_nothing():
     x = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
-    images, masks = augment(_keys(3), x, x)
+    images, masks, _ = augment(_keys(3), x, x)
     np.testing.assert_array_equal(images, x)
     np.testing.assert_array_equal(masks, x)
 
 
 def test_mask_and_image_move_together_and_masks_keep_their_brightness():
     x = jax.random.uniform(jax.random.key(0), (5, 16, 16, 1))
-    images, masks = augment(_keys(5), x, x, **ALL)
+    images, masks, _ = augment(_keys(5), x, x, **ALL)
     np.testing.assert_array_equal(images, masks)
     assert not np.allclose(images, x, atol=0.1)
-    brighter, same = augment(_keys(5), x, x, **ALL, brightness=0.2)
+    brighter, same, _ = augment(_keys(5), x, x, **ALL, brightness=0.2)
     np.testing.assert_array_equal(same, masks)
     factors = np.asarray(brighter.sum(axis=(1, 2, 3)) / images.sum(axis=(1, 2, 3)))
     assert factors.std() > 0.03
@@ -35,7 +35,7 @@ def test_mask_and_image_move_together_and_masks_keep_their_brightness():
 
 def test_brightness_says_nothing_of_zoom():
     x = jnp.zeros((200, 20, 20, 1)).at[:, 6:14, 6:14].set(0.5)
-    images, _ = augment(_keys(200), x, zoom=0.3, brightness=0.3)
+    images, *_ = augment(_keys(200), x, zoom=0.3, brightness=0.3)
     brightness = np.asarray(images[:, 10, 10, 0])
     zoom = np.asarray(images.sum(axis=(1, 2, 3))) / brightness
     assert brightness.std() > 0.05
@@ -46,14 +46,14 @@ def test_brightness_says_nothing_of_zoom():
 def test_an_image_depends_on_its_own_key_alone():
     x = jax.random.uniform(jax.random.key(0), (4, 16, 16, 3))
     keys = _keys(4)
-    together, _ = augment(keys, x, **ALL, brightness=0.2)
-    alone, _ = augment(keys[2:3], x[2:3], **ALL, brightness=0.2)
+    together, *_ = augment(keys, x, **ALL, brightness=0.2)
+    alone, *_ = augment(keys[2:3], x[2:3], **ALL, brightness=0.2)
     np.testing.assert_allclose(together[2], alone[0], atol=1e-6)
 
 
 def test_shifts_stay_within_their_share_and_use_it():
     x = jnp.zeros((400, 21, 21, 1)).at[:, 10, 10].set(1.0)
-    moved, _ = augment(_keys(400), x, shift=0.1)
+    moved, *_ = augment(_keys(400), x, shift=0.1)
     row, column = jnp.meshgrid(jnp.arange(21.0), jnp.arange(21.0), indexing="ij")
     for axis in (row, column):
         centres = (moved[..., 0] * axis).sum(axis=(1, 2)) / moved[..., 0].sum(axis=(1, 2)) - 10
@@ -63,14 +63,33 @@ def test_shifts_stay_within_their_share_and_use_it():
 
 def test_flip_mirrors_about_half_of_the_images():
     x = jnp.zeros((200, 8, 8, 1)).at[:, 3, 1].set(1.0)
-    flipped, _ = augment(_keys(200), x, flip=True)
+    flipped, *_ = augment(_keys(200), x, flip=True)
     assert 70 < (flipped[:, 3, 6, 0] > 0.99).sum() < 130
     assert ((flipped[:, 3, 6, 0] > 0.99) | (flipped[:, 3, 1, 0] > 0.99)).all()
 
 
+def test_moves_say_where_an_object_went_and_move_other_layers_alike():
+    """Pixel q of the output comes from matrix @ q + offset, so what lay at s lies at the inverse of that."""
+    x = jnp.zeros((50, 33, 33, 1)).at[:, 13:16, 20:23].set(1.0)  # its centre is (-2, 5) from the middle
+    moved, _, moves = augment(_keys(50), x, rotation=40.0, shift=0.1, shear=10.0, zoom=0.2, flip=True)
+    expected = np.linalg.solve(moves.matrix, (np.array([-2.0, 5.0]) - moves.offset)[..., None])[..., 0]
+    row, column = jnp.meshgrid(jnp.arange(33.0) - 16, jnp.arange(33.0) - 16, indexing="ij")
+    weight = moved[..., 0] / moved[..., 0].sum(axis=(1, 2), keepdims=True)
+    centres = np.stack([(weight * axis).sum(axis=(1, 2)) for axis in (row, column)], axis=1)
+    np.testing.assert_allclose(centres, expected, atol=0.1)
+    assert np.std(centres, axis=0).min() > 2
+    np.testing.assert_array_equal(resample(x, moves), moved)
+    assert set(np.unique(resample(x, moves, order=0))) == {0, 1}
+
+
+def test_images_that_stay_have_no_moves():
+    assert draw_moves(_keys(2), 8) is None
+    assert augment(_keys(2), jnp.ones((2, 8, 8, 1)), brightness=0.5).moves is None
+
+
 def test_rotation_keeps_the_centre_and_is_at_most_what_was_asked():
     x = jnp.zeros((300, 33, 33, 1)).at[:, 16, 28].set(1.0)
-    turned, _ = augment(_keys(300), x, rotation=30.0)
+    turned, *_ = augment(_keys(300), x, rotation=30.0)
     row, column = jnp.meshgrid(jnp.arange(33.0) - 16, jnp.arange(33.0) - 16, indexing="ij")
     weight = turned[..., 0] / turned[..., 0].sum(axis=(1, 2), keepdims=True)
     angles = jnp.rad2deg(jnp.arctan2((weight * row).sum(axis=(1, 2)), (weight * column).sum(axis=(1, 2))))

@@ -28,9 +28,10 @@ def test_every_phase_has_a_step_and_none_is_lost(steps):
 
 def test_networks_stand_in_one_order():
     assert make_phases(("f_b+f_m+f:1",), 5)[0].name == "f+f_m+f_b"
+    assert make_phases(("h+f_b+g+f:1",), 5)[0].name == "f+f_b+h+g"  # those of other methods follow, as they come
 
 
-@pytest.mark.parametrize("schedule", [(), ("f",), ("g:1",), ("f:0",), ("f:-1",), ("f+:1",), (3,), ("f:1 ",)])
+@pytest.mark.parametrize("schedule", [(), ("f",), ("1:1",), ("f:0",), ("f:-1",), ("f+:1",), (3,), ("f:1 ",)])
 def test_what_is_no_schedule(schedule):
     assert not is_schedule(schedule)
 

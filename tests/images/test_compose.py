@@ -1,0 +1,60 @@
+"""Composites against values worked out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bginv_jax.images.compose import Variation, compose, compose_ink, vary_and_compose, vary_masks
+
+
+def _keys(count):
+    return jax.random.split(jax.random.key(0), count)
+
+
+def test_compose_keeps_the_object_and_paints_the_rest():
+    x, b = jnp.full((1, 1, 3, 1), 0.8), jnp.full((1, 1, 3, 1), 0.2)
+    m = jnp.array([1.0, 0.0, 0.5]).reshape(1, 1, 3, 1)
+    np.testing.assert_allclose(compose(x, m, b).ravel(), [0.8, 0.2, 0.5], rtol=1e-6)
+
+
+def test_ink_by_hand():
+    """Of a background of 0.6 and a contrast of 0.2, ink is in [0, 0.4] and [0.8, 1]: two parts and one."""
+    x, b = jnp.array([1.0, 0.0, 1.0, 0.5]).reshape(1, 1, 4, 1), jnp.full((1, 1, 4, 1), 0.6)
+    m = jnp.array([1.0, 1.0, 0.0, 1.0]).reshape(1, 1, 4, 1)
+    for texture, ink in ((0.0, 0.0), (0.5, 0.3), (0.75, 0.85), (1.0, 1.0)):
+        drawn = compose_ink(x, m, b, jnp.full_like(b, texture), contrast=0.2)
+        np.testing.assert_allclose(drawn.ravel(), [ink, 0.6, 0.6, (ink + 0.6) / 2], atol=1e-6)
+    on_white = compose_ink(x, m, jnp.ones_like(b), jnp.zeros_like(b), contrast=0.2)
+    np.testing.assert_array_equal(on_white, 1 - m * x)  # an inverted image
+    red = jnp.array([1.0, 0.0, 0.0]).reshape(1, 1, 1, 3)  # any channel has its own ink, the grey value is their mean
+    drawn = compose_ink(red, jnp.ones((1, 1, 1, 1)), jnp.zeros_like(red), red, contrast=0.2)
+    np.testing.assert_allclose(drawn.ravel(), np.array([1.0, 0.2, 0.2]) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.25, 0.5])
+def test_ink_is_in_range_and_never_near_its_background(contrast):
+    grid = jnp.linspace(0, 1, 129)
+    b, texture = (values.reshape(1, 129, 129, 1) for values in jnp.meshgrid(grid, grid))
+    ones = jnp.ones_like(b)
+    ink = compose_ink(ones, ones, b, texture, contrast=contrast)
+    assert -1e-6 <= ink.min() < 0.01
+    assert 0.99 < ink.max() <= 1 + 1e-6
+    assert jnp.abs(ink - b).min() >= contrast - 1e-6
+
+
+def test_masks_are_dilated_or_eroded_by_each_radius_alike():
+    """Of a square of 5 pixels, eroded by 2 or 1 pixels, as it is, dilated by 1: 1, 9, 25 and 45 pixels."""
+    m = jnp.zeros((400, 11, 11, 1)).at[:, 3:8, 3:8].set(1.0)
+    sizes, counts = np.unique(vary_masks(_keys(400), m, halo=1, erosion=2).sum(axis=(1, 2, 3)), return_counts=True)
+    assert sizes.tolist() == [1, 9, 25, 45]
+    assert counts.min() > 70  # of 100 expected
+
+
+def test_what_does_not_vary_is_the_plain_composite():
+    x, b = jax.random.uniform(jax.random.key(1), (2, 3, 8, 8, 1))
+    m = (x > 0.5).astype(jnp.float32)
+    np.testing.assert_array_equal(vary_and_compose(_keys(3), x, m, b, Variation()), compose(x, m, b))
+    moved = vary_and_compose(_keys(3), x, jnp.zeros_like(m), b, Variation(move=True))
+    np.testing.assert_array_equal(np.sort(moved.reshape(3, -1)), np.sort(b.reshape(3, -1)))
+    assert (moved != b).any()

@@ -1,0 +1,58 @@
+"""Masks against values worked out by hand and against scikit-image."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import filters, morphology
+
+from bginv_jax.images.masks import binarize, dilate, erode, mean_area, otsu_threshold, overlap, total_variation
+
+
+def test_area_and_total_variation_by_hand():
+    m = jnp.array([[1.0, 0.0], [0.5, 0.0]]).reshape(1, 2, 2, 1)
+    assert mean_area(m) == pytest.approx(1.5 / 4)
+    assert total_variation(m) == pytest.approx((0.5 + 0 + 1.0 + 0.5) / 4)
+
+
+def test_dilate_equals_scikit_image_for_each_radius():
+    random = np.random.RandomState(0)
+    m = (random.rand(8, 20, 17, 1) < 0.03).astype(np.float32)
+    radii = np.arange(8) % 4
+    dilated = dilate(jnp.array(m), jnp.array(radii), largest=3)
+    for mask, radius, result in zip(m, radii, dilated, strict=True):
+        np.testing.assert_array_equal(result[..., 0], morphology.dilation(mask[..., 0], morphology.disk(radius)))
+
+
+def test_otsu_equals_scikit_image():
+    random = np.random.RandomState(0)
+    m = np.concatenate([random.rand(4, 16, 16, 1), random.beta(0.2, 0.4, (4, 16, 16, 1))]).astype(np.float32)
+    expected = [filters.threshold_otsu(mask) for mask in m]
+    np.testing.assert_allclose(otsu_threshold(jnp.array(m)), expected, atol=1.01 / 256)
+    binary = (m > 0.6).astype(np.float32)
+    np.testing.assert_array_equal(binarize(jnp.array(binary), "otsu", area=0.2), binary)
+    constant = binarize(jnp.full((1, 4, 4, 1), 0.7), "otsu", area=0.2)
+    np.testing.assert_array_equal(constant, 0)
+
+
+def test_binarize_by_threshold_quantile_and_none():
+    m = jnp.arange(10.0).reshape(1, 2, 5, 1) / 10
+    assert binarize(m, "threshold", area=0.2).sum() == 4  # 0.6 and above
+    quantile = binarize(m, "quantile", area=0.2)
+    np.testing.assert_array_equal(quantile.ravel(), [0] * 8 + [1, 1])
+    assert binarize(m, "none", area=0.2) is m
+
+
+def test_overlap_by_hand():
+    m, truth = np.zeros((3, 4, 4, 1), bool), np.zeros((3, 4, 4, 1), bool)
+    m[0, :2], truth[0, 1:3] = True, True  # 4 of 12
+    m[1, 0] = True
+    np.testing.assert_allclose(overlap(m, truth), [1 / 3, 0, 1])
+
+
+def test_erosion_takes_away_what_dilation_of_the_rest_reaches():
+    m = np.zeros((2, 9, 9, 1), np.float32)
+    m[:, 2:7, 2:7] = 1
+    eroded = np.asarray(erode(m, np.array([0, 1]), largest=1))
+    np.testing.assert_array_equal(eroded[0], m[0])
+    assert eroded[1].sum() == 9
+    assert eroded[1, 3:6, 3:6].sum() == 9

@@ -1,0 +1,204 @@
+"""The proposal's objective against values worked out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bginv_jax.config import default_config
+from bginv_jax.data.dataset import Description
+from bginv_jax.images.compose import Variation
+from bginv_jax.methods import registry
+from bginv_jax.methods.proposal import MaskOptions, make_proposal
+from bginv_jax.methods.tasks import Task
+from tests.methods.toys import F_B, F_M, HALF, SQUARES, F, X, batch, fixed, gradients, noted, objective, scalar, source
+
+MASK = MaskOptions(binarize="none", area=0.2, area_weight=3.0, variation_weight=0.5)
+
+
+def _method(f=F, f_m=F_M, f_b=F_B, task=SQUARES, *, variation=None, brightness_weight=2.0):
+    variation = Variation() if variation is None else variation
+    return make_proposal(f, f_m, f_b, task, mask=MASK, variation=variation, brightness_weight=brightness_weight)
+
+
+def _proposal():
+    method = _method()
+    return method, method.init(jax.random.key(0))
+
+
+def _outputs_as_loss(measure):
+    """A task whose loss is what the network gives."""
+    return Task(1, loss=lambda outputs, targets: outputs, measures=measure, shown="close")
+
+
+def test_mask_phase_by_hand():
+    method, networks = _proposal()
+    loss, metrics = objective(method, networks, batch(), ("f_m",))
+    masked = ((2 * 0.5 * 0.4 - 1) ** 2 + (2 * 0.5 * 0.8 - 2) ** 2) / 2
+    assert metrics["mask_loss"] == pytest.approx(masked)
+    assert metrics["mask_area"] == 0.5
+    assert metrics["mask_contrast"] == 0
+    assert loss == pytest.approx(masked + 3.0 * (0.5 - 0.2))  # a flat mask has no variation
+    slopes = gradients(method, networks, batch(), ("f_m",))
+    by_hand = 2 * ((0.4 - 1) * 0.8 + (0.8 - 2) * 1.6) / 2 + 3.0
+    assert slopes["f_m"] == pytest.approx(by_hand)
+    assert slopes["f"] == 0  # the mask learns from f, f does not learn from the mask
+    assert slopes["f_b"] == 0
+
+
+def test_what_f_m_hides_is_filled():
+    method, networks = _proposal()
+    _, metrics = objective(method, networks, batch(fill=jnp.full((2, 2, 1), 0.6)), ("f_m",))
+    assert metrics["mask_loss"] == pytest.approx(((2 * 0.5 - 1) ** 2 + (2 * 0.7 - 2) ** 2) / 2)
+
+
+def test_mask_below_its_area_costs_nothing_more():
+    method, networks = _proposal()
+    networks["f_m"] = {"params": jnp.float32(0.1)}
+    loss, metrics = objective(method, networks, batch(), ("f_m",))
+    assert loss == pytest.approx(float(metrics["mask_loss"]))
+
+
+def test_mask_variation_by_hand():
+    method = _method(f_m=scalar(1, lambda w, x: w * HALF))
+    loss, metrics = objective(method, method.init(jax.random.key(0)), batch(), ("f_m",))
+    assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * 0.3 + 0.5 * (2 / 4))
+
+
+def test_adversarial_phase_by_hand():
+    method, networks = _proposal()
+    first_kept = batch(masks=HALF, kept=1)
+    value, metrics = objective(method, networks, first_kept, ("f", "f_b"))
+    composed = (0.8 + 0.75) / 2
+    loss = ((2 * 0.4 - 1) ** 2 + (2 * composed - 2) ** 2) / 2
+    assert metrics["loss"] == pytest.approx(loss)
+    assert value == pytest.approx(loss - 2.0 * 0.25)  # f_b pays for a background brighter than 0.5
+    slopes = gradients(method, networks, first_kept, ("f", "f_b"))
+    assert slopes["f"] == pytest.approx((2 * (0.8 - 1) * 0.4 + 2 * (2 * composed - 2) * composed) / 2)
+    assert slopes["f_b"] == pytest.approx(2 * (2 * composed - 2) * 2 * 0.5 / 2 - 2.0)
+    assert slopes["f_m"] == 0
+
+
+def test_backgrounds_of_three_channels_may_be_bright():
+    method = _method(f_b=F_B._replace(draw=lambda key: jnp.ones((2, 2, 3))))
+    coloured = batch(jnp.tile(X, (1, 1, 1, 3)), masks=HALF)
+    value, metrics = objective(method, method.init(jax.random.key(0)), coloured, ("f", "f_b"))
+    assert value == metrics["loss"]
+
+
+def test_joint_step_is_the_sum_and_composites_send_the_mask_no_gradient():
+    method, networks = _proposal()
+    joint, metrics = objective(method, networks, batch(), ("f", "f_m", "f_b"))
+    mask_alone, _ = objective(method, networks, batch(), ("f_m",))
+    frozen = batch(masks=jnp.full((2, 2, 2, 1), 0.5))
+    adversarial, _ = objective(method, networks, frozen, ("f", "f_b"))
+    assert joint == pytest.approx(float(mask_alone + adversarial))
+    assert metrics.keys() == {"loss", "above", "mask_loss", "mask_area", "mask_contrast"}
+    both = gradients(method, networks, batch(), ("f", "f_m", "f_b"))
+    adversarial_slopes = gradients(method, networks, frozen, ("f", "f_b"))
+    assert both["f_m"] == gradients(method, networks, batch(), ("f_m",))["f_m"]
+    assert both["f"] == adversarial_slopes["f"]
+    assert both["f_b"] == adversarial_slopes["f_b"]
+
+
+def test_pictures_stand_behind_the_first_objects_and_f_b_paints_the_rest():
+    method, networks = _proposal()
+    behind = jnp.full((1, 2, 2, 1), 0.1)
+    _, metrics = objective(method, networks, batch(masks=HALF, pictured=1, pictures=behind), ("f", "f_b"))
+    pictured, painted = (0.4 + 0.1) / 2, (0.8 + 0.75) / 2
+    assert metrics["loss"] == pytest.approx(((2 * pictured - 1) ** 2 + (2 * painted - 2) ** 2) / 2)
+    only = batch(X[:1], jnp.ones(1), masks=HALF[:1], pictured=1, pictures=behind)
+    assert gradients(method, networks, only, ("f",))["f_b"] == 0
+
+
+@pytest.mark.parametrize("active", [("f",), ("f_m",), ("f", "f_b"), ("f_b",), ("f", "f_m", "f_b")])
+def test_networks_that_train_are_told_and_draw_apart(active):
+    """f that f_m learns from, and f that f_b alone works against, are as in prediction; their variables stay."""
+    seen = []
+    networks = {name: noted(network, seen, name) for name, network in (("f", F), ("f_m", F_M), ("f_b", F_B))}
+    painter = source(networks["f_b"], F_B.draw)
+    method = _method(networks["f"], networks["f_m"], painter)
+    keys = jax.random.split(jax.random.key(3), 2)
+    _, (_, changed) = method.objective(keys, method.init(keys[0]), batch(masks=HALF), active)
+    trained = [(name, key) for name, train, key in seen if train]
+    assert sorted(name for name, _ in trained) == sorted(active)
+    assert len({str(key) for _, key in trained}) == len(active)
+    assert {name: int(variables["times"]) for name, variables in changed.items() if name in active} == dict.fromkeys(
+        active, 1
+    )
+    assert all(variables["times"] == 0 for name, variables in changed.items() if name not in active)
+
+
+def test_halo_grows_each_mask_by_its_own_radius():
+    shape = (64, 9, 9, 1)
+    point = jnp.zeros(shape).at[:, 4, 4].set(1.0)
+    black = fixed(lambda x: (x == 0).sum(axis=(1, 2, 3)).astype(jnp.float32))
+    task = _outputs_as_loss(lambda outputs, targets: {"close": jnp.isin(outputs, targets[0])})
+    painter = source(fixed(lambda z: z), lambda key: jnp.ones(shape[1:]))
+    method = _method(black, F_M, painter, task, variation=Variation(halo=3))
+    kept = jnp.tile(jnp.array([1, 5, 13, 29]), (64, 1))  # pixels of disks of radius 0 to 3
+    keys = jax.random.split(jax.random.key(1), 64)
+    points = batch(jnp.zeros(shape), kept, masks=point)
+    _, metrics = objective(method, method.init(keys[0]), points, ("f", "f_b"), keys)
+    assert metrics["close"] == 1
+    assert 10 < metrics["loss"] < 14  # (1 + 5 + 13 + 29) / 4 = 12
+
+
+def test_nonzero_masks_need_no_network():
+    config = default_config()
+    config.mask.kind = "nonzero"
+    method = registry.make_method(config, Description("toy", (12, 12, 3), 16, ("a", "b"), 4, 4, ""))
+    x = jnp.zeros((1, 16, 16, 3)).at[0, 3, 4, 2].set(0.1)
+    masks = method.predict_mask({"f_m": {"params": {}}}, x)
+    assert masks.shape == (1, 16, 16, 1)
+    assert masks.sum() == 1
+    assert masks[0, 3, 4, 0] == 1
+
+
+def _inked(share, backgrounds, count):
+    """The metrics of composites where outputs are the means of images, and targets are given."""
+    painter = source(fixed(lambda z: backgrounds), lambda key: jnp.ones((2, 2, 1)))
+    close = _outputs_as_loss(lambda outputs, targets: {"close": jnp.abs(outputs - targets) < 1e-6})
+    varied = Variation(ink_share=share, ink_contrast=0.25)
+    f = fixed(lambda x: x.mean(axis=(1, 2, 3)))
+    method = _method(f, F_M, painter, close, variation=varied, brightness_weight=0.0)
+    keys, white = jax.random.split(jax.random.key(1), count), jnp.ones((count, 2, 2, 1))
+    masks = jnp.tile(HALF[:1], (count, 1, 1, 1))
+
+    @jax.jit
+    def measure(targets):
+        return objective(method, method.init(keys[0]), batch(white, targets, masks=masks), ("f", "f_b"), keys)[1]
+
+    return measure
+
+
+def test_the_ink_of_an_object_is_the_background_before():
+    """Backgrounds are 0, 0.5 and 1; half of each image is ink, of the texture 1, 0 and 0.5 in turn."""
+    backgrounds = jnp.array([0.0, 0.5, 1.0]).reshape(3, 1, 1, 1) * jnp.ones((1, 2, 2, 1))
+    ink = jnp.array([1.0, 0.0, 0.375])  # 1 of [0.25, 1]; 0 of [0, 0.25] and [0.75, 1]; half of [0, 0.75]
+    measures = _inked(1.0, backgrounds, 3)((ink + jnp.array([0.0, 0.5, 1.0])) / 2)
+    assert measures["close"] == 1
+
+
+def test_a_share_of_the_composites_is_inked():
+    backgrounds = jnp.zeros((400, 2, 2, 1))  # ink is 0.25, and a composite's mean 0.125; 0.5 without ink
+    quarter = _inked(0.25, backgrounds, 400)
+    inked, whole = (float(quarter(jnp.full(400, mean))["close"]) for mean in (0.125, 0.5))
+    assert inked + whole == 1
+    assert 0.18 < inked < 0.32
+    assert _inked(0.0, backgrounds, 400)(jnp.full(400, 0.5))["close"] == 1
+
+
+def test_ink_changes_no_other_draw():
+    """Backgrounds are the same, noise and moves."""
+    shape = (16, 9, 9, 1)
+    point = jnp.zeros(shape).at[:, 4, 4].set(1.0)
+    painter = source(fixed(lambda z: z), lambda key: jax.random.uniform(key, shape[1:]))
+    f = fixed(lambda x: x[:, :2, :2].mean(axis=(1, 2, 3)))  # where no object is
+    task = _outputs_as_loss(lambda outputs, targets: {"close": outputs})
+    keys = jax.random.split(jax.random.key(1), 16)
+    values = []
+    for share in (0.0, 1.0):
+        method = _method(f, F_M, painter, task, variation=Variation(halo=2, move=True, ink_share=share))
+        values.append(objective(method, method.init(keys[0]), batch(point, point, masks=point), ("f", "f_b"), keys)[0])
+    np.testing.assert_array_equal(*values)

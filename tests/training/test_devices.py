@@ -1,0 +1,39 @@
+"""Programs and arrays over devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bginv_jax.training import devices as hardware
+
+
+@pytest.fixture(scope="module")
+def forward():
+    return hardware.make_forward(lambda w, x: w * x.sum(axis=(1, 2, 3)), jax.local_devices()[:2], chunk=8)
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 40])
+def test_forward_gives_one_output_per_image_in_order(forward, count):
+    x = np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1) * np.ones((1, 2, 2, 1), np.float32)
+    np.testing.assert_allclose(forward(jnp.float32(0.5), x), 2 * np.arange(count), rtol=1e-6)
+
+
+def test_forward_takes_bytes_as_shares_of_white(forward):
+    np.testing.assert_allclose(forward(jnp.float32(1), np.full((3, 1, 1, 1), 51, np.uint8)), [0.2] * 3, rtol=1e-6)
+
+
+def test_a_mapped_program_means_over_its_devices():
+    devices = jax.local_devices()[:4]
+    program = hardware.map_program(
+        lambda weight, x: hardware.mean(weight * x), devices, in_axes=(None, 0), out_axes=None
+    )
+    weight, x = hardware.replicate(jnp.float32(2), devices), hardware.split(np.arange(4.0, dtype=np.float32), devices)
+    assert weight.sharding.device_set == x.sharding.device_set == set(devices)
+    assert program(weight, x) == 2 * 1.5
+
+
+def test_they_are_described():
+    assert hardware.describe() == "8 cpu"
+    assert hardware.on_cpu()
+    assert len(hardware.local()) == 8
