@@ -169,14 +169,19 @@ def train_step(
     return learn(state, raw, positions, learning=learning, mapped=mapped)
 
 
+def seeds_side_by_side() -> bool:
+    """Whether several seeds are one batched program; else it takes them one after the other.
+
+    Small networks side by side cost an accelerator little more than one. To a CPU they are more work in any case, and
+    convolutions batched over kernels are slow there.
+    """
+    return not hardware.on_cpu()
+
+
 def _each_seed(
     step: Callable, active: tuple[str, ...], state: TrainState, feed: Resident | Streamed, device: jax.Array
 ) -> tuple[TrainState, Metrics, Finite]:
-    """`step` for every seed of a state of several; what the feed has per seed, and metrics, have an axis of seeds.
-
-    Small networks side by side cost an accelerator little more than one. To a CPU they are more work in any case, and
-    convolutions batched over kernels are slow there, so it takes them one after the other.
-    """
+    """`step` for every seed of a state of several; what the feed has per seed, and metrics, have an axis of seeds."""
 
     def one(key, params, opt_state, statistics, own):
         after, *rest = step(TrainState(state.step, key, params, opt_state, statistics), feed.of_seed(own), device)
@@ -184,10 +189,10 @@ def _each_seed(
         return [{name: tree[name] for name in active if name in tree} for tree in trees], *rest
 
     own = (state.key, state.params, state.opt_state, state.statistics, feed.per_seed())
-    if hardware.on_cpu():
-        trees, metrics, finite = lax.map(lambda arguments: one(*arguments), own)
-    else:
+    if seeds_side_by_side():
         trees, metrics, finite = jax.vmap(one)(*own)
+    else:
+        trees, metrics, finite = lax.map(lambda arguments: one(*arguments), own)
     before = (state.params, state.opt_state, state.statistics)
     after = [{**old, **new} for old, new in zip(before, trees, strict=True)]
     return TrainState(state.step + 1, state.key, *after), metrics, finite
