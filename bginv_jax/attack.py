@@ -6,28 +6,26 @@ attack.jsonl (a record for each row and search, and how far it had come), attack
 worst.png (what was found against the first row). `curves` does the same to any predictor, images and masks.
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from bginv_jax import command_line
 from bginv_jax.evaluation import scoring
-from bginv_jax.evaluation.attack import DEFAULTS, Options, curves, write
+from bginv_jax.evaluation.attack import DEFAULTS, FILES, Options, curves, write
 
 __all__ = ["Options", "curves"]
 
 
 def main() -> None:
     values = flags.FLAGS
+    output = command_line.check_output(names=FILES)
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
     options = Options._make(values[name].value for name in Options._fields)
-    output = Path(values.output or values.workdir[0]).expanduser()
     write(runs, output, count=values.count, halo=values.halo, options=options)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for more rows.")
-    flags.DEFINE_string("output", None, "Where everything goes; by default the first --workdir.")
+    command_line.define_path("workdir", None, "A folder that train wrote; repeat it for more rows.", several=True)
+    command_line.define_path("output", None, "Where everything goes; by default the first --workdir.")
     flags.DEFINE_integer("count", 200, "How many test images, from the first.")
     flags.DEFINE_integer("halo", 2, "Pixels around the object that stay as they are.")
     flags.DEFINE_integer("steps", DEFAULTS.steps, "Steps of each ascent of projected gradient.")
@@ -36,5 +34,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("generations", DEFAULTS.generations, "Generations of evolution; 0 leaves it out.")
     flags.DEFINE_integer("seed", DEFAULTS.seed, "Of everything that is drawn.")
     flags.DEFINE_string("source", None, "Attack on another data set than that of training: as config.data.source.")
-    flags.DEFINE_string("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+    command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     command_line.run(main, required=["workdir"])

@@ -5,13 +5,12 @@ python -m bginv_jax.benchmark [--config=FILE] [--phases=vanilla,mask] [--batch_s
 
 import json
 import os
-from pathlib import Path
 
 import jax
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from bginv_jax import command_line
+from bginv_jax import command_line, files
 from bginv_jax import config as configs
 from bginv_jax.speed import timing
 from bginv_jax.speed.benchmark import FEWEST_PAIRS, PHASES, benchmark, text
@@ -32,6 +31,7 @@ def main() -> None:
             json.dumps(timing.memory_of_this_process(values.config, PHASES[values.phases[0]], values.measure_memory_of))
         )
         return
+    output = files.check_file(values.output, field="--output") if values.output else None
     jax.config.update("jax_enable_compilation_cache", False)  # or compiling would be reading
     result = benchmark(
         values.config,
@@ -42,18 +42,18 @@ def main() -> None:
         seconds=values.seconds,
     )
     print(text(result))
-    if values.output:
-        Path(values.output).expanduser().write_text(json.dumps(result, indent=1) + "\n")
+    if output:
+        files.write_text(output, files.to_json(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", __file__, "The experiment; by default every field's default.")
+    command_line.define_config(__file__, "The experiment; by default every field's default.")
     flags.DEFINE_list("phases", list(PHASES), "What is timed: " + ", ".join(PHASES) + ".")
     flags.DEFINE_multi_integer("batch_size", [64], "Images per step; repeat it to time several.")
     flags.DEFINE_enum("peer", None, ["torch"], "Time the same steps in PyTorch too, by turns.")
     flags.DEFINE_integer("pairs", FEWEST_PAIRS, "Timings of each phase and batch size; at least 7 with --peer.")
     flags.DEFINE_float("seconds", 2.0, "That each side is timed, for each phase and batch size.", lower_bound=0)
-    flags.DEFINE_string("output", None, "A JSON file for the records and the machine.")
+    command_line.define_path("output", None, "A JSON file for the records and the machine.")
     flags.DEFINE_enum(
         "measure_memory_of", None, timing.SIDES, "What the benchmark calls itself with: prints a peak in MB."
     )

@@ -1,5 +1,6 @@
-"""What the command lines share: flags, errors of one line, the host's processors as devices, compiled programs."""
+"""What the command lines share: flags, how a command ends, the host's processors as devices, compiled programs."""
 
+import contextlib
 import difflib
 import hashlib
 import logging
@@ -7,45 +8,101 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 from absl import app, flags
 from absl import logging as absl_logging
+from ml_collections import config_flags
 
 from bginv_jax import config as configs
+from bginv_jax import config_files, files
 from bginv_jax.errors import InputError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices
 
+flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+# TensorStore, which writes checkpoints, has no OSError: a disk that is full is a ValueError.
+_TENSORSTORE_ERROR = re.compile(r'local file "(?P<path>[^"]*)".*os_error_code=\'(?P<code>\d+)\'', re.DOTALL)
+_WRONG_INPUT, _SYSTEM, _INTERRUPTED, _NOBODY_READS = 2, 1, 130, 141  # the last two as shells have them
+
+
+def _end(message: str, *, status: int) -> NoReturn:
+    line = re.sub(r"\s*\n\s*", " ", message.strip())
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(status)
+
+
+class _PathParser(flags.ArgumentParser):
+    """A path that is not blank, which is what an unset variable of the shell leaves; ~ is the user's home."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def parse(self, argument: str) -> str:
+        path = os.path.expanduser(argument)
+        if not path.strip():
+            raise InputError(f"--{self._name} is {argument!r}; expected a path")
+        if path.startswith("~"):
+            raise InputError(f"--{self._name} is {argument!r}; expected ~ or the ~NAME of a user")
+        return path
+
+
+def define_path(name: str, default: str | None, meaning: str, *, several: bool = False) -> None:
+    """Defines a flag that takes a path, or `several` where it is repeated."""
+    parser, serializer = _PathParser(name), flags.ArgumentSerializer()
+    if several:
+        flags.DEFINE_multi(parser, serializer, name, default, meaning)
+    else:
+        flags.DEFINE(parser, name, default, meaning, serializer=serializer)
+
+
+def define_config(default: str | None, meaning: str) -> None:
+    """Defines --config, an experiment file, and a flag --config.FIELD for each field that is given."""
+    try:
+        config_flags.DEFINE_config_file("config", None, meaning)
+        flags.FLAGS["config"].parser = config_files.Parser()
+        flags.FLAGS.set_default("config", default)
+    except Exception as error:  # with a default the fields are read here, and only then by _parse
+        _end(_explain(sys.argv, error), status=_WRONG_INPUT)
+
+
+def check_output(*, names: Sequence[str]) -> Path:
+    """The folder of --output, or by default of the first --workdir, if files of these names can be written there."""
+    values = flags.FLAGS
+    if values.output:
+        return files.check_folder(values.output, field="--output", files=names)
+    return files.check_folder(values.workdir[0], field="--output, by default the first --workdir,", files=names)
 
 
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
+    except OSError:
+        raise  # of --help, which prints
     except Exception as error:  # absl has its own errors for flags; config_flags adds whatever the field's type raises
-        return _fail(_explain(argv, error))
+        return _end(_explain(argv, error), status=_WRONG_INPUT)
 
 
 def _explain(argv: list[str], error: Exception) -> str:
     """Says which config field is wrong and what is allowed, where the error is about one."""
+    cause = error
+    while cause is not None:
+        if isinstance(cause, InputError):  # of a parser here, which absl wraps into an error of its own
+            return str(cause)
+        cause = cause.__context__
     for argument in argv[1:]:
-        field = re.match(r"--?config\.([\w.]+)", argument)
+        field = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
         if field and field[1] not in configs.FIELDS:
             close = difflib.get_close_matches(field[1], configs.FIELDS, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"config.{field[1]} is unknown; {hint}--help lists the fields"
-    value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error))
+    value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
     if value:
         return f"config.{value[1]} is {value[2]!r}; allowed: {configs.FIELDS[value[1]].allowed}"
-    lines = str(error).splitlines()
-    if "parsing config file" in lines[0]:  # the whole traceback follows
-        return f"--config cannot be read: {lines[-1]}"
     return f"{error} (--help lists the flags)"
 
 
@@ -55,16 +112,16 @@ def _keep_compiled_programs() -> None:
         return
     try:
         # A program for one processor may use instructions that another lacks, and home folders are shared.
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         processor = "".join(sorted({line for line in lines if line.startswith(("flags", "Features"))}))
     except OSError:
         processor = platform.processor()
     name = hashlib.sha256(processor.encode()).hexdigest()[:12]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bginv_jax" / name
     try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "bginv_jax" / name
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a home that cannot be written to is no reason not to train
+    except (OSError, RuntimeError):
+        return  # no home, or one that cannot be written to, is no reason not to train
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -81,22 +138,66 @@ def _show_log() -> None:
     log.propagate = False
 
 
-def run(main: Callable[[], None], *, required: list[str]) -> None:
-    """Runs `main` as a command: flags are parsed, and an InputError ends it with one line and exit status 2."""
+def _flush() -> None:
+    """Writes what was printed, so that a disk that is full or a pipe that is closed is known before Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError):  # or Python tries again as it ends, and complains
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
-    def guarded(argv: list[str]) -> None:
+
+@contextlib.contextmanager
+def _ends_well(*, resumes: bool) -> Iterator[None]:
+    """Ends the process in one line where the user, the system or a signal is the reason; all else keeps its traceback.
+
+    Exit status: 2 for an InputError, 1 for an OSError, as after signals for Ctrl-C and a closed pipe.
+    """
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:  # it was closed before the start
+                _flush()
+    except InputError as error:
+        _end(str(error), status=_WRONG_INPUT)
+    except BrokenPipeError:
+        sys.exit(_NOBODY_READS)
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        _end(reason if error.filename is None else f"{error.filename}: {reason}", status=_SYSTEM)
+    except ValueError as error:
+        system = _TENSORSTORE_ERROR.search(str(error))
+        if system is None:
+            raise
+        _end(f"{system['path']}: {os.strerror(int(system['code']))}", status=_SYSTEM)
+    except KeyboardInterrupt:
+        print("interrupted" + ("; the same command continues" if resumes else ""), file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+
+
+def run(main: Callable[[], None], *, required: Sequence[str], resumes: bool = False) -> None:
+    """Runs `main` as a command: parses the flags, and ends in one line where it cannot go on.
+
+    Args:
+      main: what the command does.
+      required: names of the flags that must be given.
+      resumes: whether the same command continues what was interrupted.
+    """
+
+    def prepared(argv: list[str]) -> None:
         if len(argv) > 1:
-            _fail(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+            raise InputError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
         _show_log()
         devices.use_all_processors()
         _keep_compiled_programs()
-        try:
-            own_settings()(main)()
-        except InputError as error:
-            _fail(str(error))
-        except KeyboardInterrupt:
-            print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
-            sys.exit(130)
+        with own_settings():
+            main()
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
-    app.run(guarded, flags_parser=_parse)
+    with _ends_well(resumes=resumes):
+        app.run(prepared, flags_parser=_parse)

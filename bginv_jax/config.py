@@ -35,10 +35,12 @@ def _one_of(default: str, meaning: str, choices: Collection[str]) -> Field:
     return Field(default, meaning, lambda: "one of " + ", ".join(choices), lambda value: value in choices)
 
 
-def _number(default: float, meaning: str, low: float, high: float = float("inf")) -> Field:
+def _number(default: float, meaning: str, low: float, high: float | None = None) -> Field:
     kind = "an integer" if isinstance(default, int) else "a number"
-    limits = f"of at least {low}" if high == float("inf") else f"from {low} to {high}"
-    return Field(default, meaning, f"{kind} {limits}", lambda value: low <= value <= high)
+    limits = f"of at least {low} and below 2**31" if high is None else f"from {low} to {high}"
+    return Field(
+        default, meaning, f"{kind} {limits}", lambda value: low <= value <= (2**31 - 1 if high is None else high)
+    )
 
 
 def _switch(default: bool, meaning: str) -> Field:
@@ -108,7 +110,7 @@ FIELDS: dict[str, Field] = {
         (),
         "families of random backgrounds that stand behind the pictured objects",
         "a tuple of names in families.FAMILIES",
-        lambda value: set(value) <= set(families.FAMILIES),
+        lambda value: all(isinstance(name, str) and name in families.FAMILIES for name in value),
     ),
     "background.photographs": Field("", "folder of photographs that do so", "a path", lambda value: True),
     "background.pictured_share": _number(0.0, "share of each batch that stands before families or photographs", 0, 1),

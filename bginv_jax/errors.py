@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class DivergedError(InputError):
     """A training whose loss or gradients stopped being finite: the message names step, network and fields to change."""
+
+
+class MissingDataError(InputError):
+    """Data are not where they were said to be. A command that can be told of another place adds how."""

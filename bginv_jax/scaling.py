@@ -4,18 +4,16 @@ Times the adversarial step over batch sizes, image sizes, seeds trained together
 the defaults, and writes scaling.jsonl and scaling.png. The images are the digits of mnist_5k, enlarged and repeated.
 """
 
-from pathlib import Path
-
 from absl import flags
 
-from bginv_jax import command_line
-from bginv_jax.speed.scaling import write
+from bginv_jax import command_line, files
+from bginv_jax.speed.scaling import FILES, write
 
 
 def main() -> None:
-    write(Path(flags.FLAGS.output).expanduser())
+    write(files.check_folder(flags.FLAGS.output, field="--output", files=FILES))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("output", None, "The folder that scaling.jsonl and scaling.png go to.")
+    command_line.define_path("output", None, "The folder that scaling.jsonl and scaling.png go to.")
     command_line.run(main, required=["output"])

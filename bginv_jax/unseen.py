@@ -9,15 +9,16 @@ from absl import flags
 
 from bginv_jax import command_line
 from bginv_jax.evaluation import scoring
-from bginv_jax.evaluation.unseen import GROUPS, write
+from bginv_jax.evaluation.unseen import FILES, GROUPS, write
 
 
 def main() -> None:
     values = flags.FLAGS
+    output = command_line.check_output(names=FILES)
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
     write(
         runs,
-        values.output or values.workdir[0],
+        output,
         families=GROUPS[values.families],
         count=values.count,
         photographs=values.photographs,
@@ -27,8 +28,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for more columns.")
-    flags.DEFINE_string("output", None, "Where records and table go; by default the first --workdir.")
+    command_line.define_path("workdir", None, "A folder that train wrote; repeat it for more columns.", several=True)
+    command_line.define_path("output", None, "Where records and table go; by default the first --workdir.")
     flags.DEFINE_enum(
         "families",
         "report",
@@ -37,8 +38,8 @@ if __name__ == "__main__":
     )
     flags.DEFINE_integer("count", 20, "Backgrounds of each family.", lower_bound=1)
     flags.DEFINE_multi_integer("seeds", None, "Score only this one of a workdir's seeds; repeat it for more.")
-    flags.DEFINE_string("photographs", None, "Also as many crops from the pictures of this folder.")
+    command_line.define_path("photographs", None, "Also as many crops from the pictures of this folder.")
     flags.DEFINE_integer("seed", 1, "Of the backgrounds.", lower_bound=0)
     flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
-    flags.DEFINE_string("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+    command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     command_line.run(main, required=["workdir"])

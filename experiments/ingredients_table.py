@@ -4,19 +4,19 @@ Started again, it continues where it was stopped. Writes ingredients.jsonl and i
 standard deviations over the folds, each with a seed of its own.
 """
 
-import json
 import runpy
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
-from bginv_jax import command_line
+from bginv_jax import command_line, files
 from bginv_jax.backgrounds import families
 from bginv_jax.evaluation import scoring, unseen
 from bginv_jax.evaluation import table1 as report
 from bginv_jax.training import loop as train
 
+_FILES = ("ingredients.jsonl", "ingredients.md")
 _INGREDIENTS = runpy.run_path(str(Path(__file__).with_name("ingredients.py")))
 _COLUMNS = ("As they are", "Unseen families", "Worst", "Halo 0", "Right on every one", "images/s")
 _COUNT = 20  # backgrounds of each family
@@ -30,7 +30,7 @@ def measure(workdir: Path, fold: int, folder: str | None) -> list[float]:
     accuracies = np.array([record["accuracy"] for record in single])
     at_once = np.array([record["halo"] == 0 for record in single])
     clean = scoring.score(run)[0]["accuracy"]
-    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    lines = files.read_json_lines(workdir / "metrics.jsonl", fields={"phase": str, "images_per_second": float})
     speed = np.median([line["images_per_second"] for line in lines if "f_b" in line["phase"]])
     means = accuracies.mean(), accuracies.min(), accuracies[at_once].mean()
     return [float(value) for value in (clean, *means, every["accuracy"], speed)]
@@ -38,7 +38,7 @@ def measure(workdir: Path, fold: int, folder: str | None) -> list[float]:
 
 def main() -> None:
     values = flags.FLAGS
-    output = Path(values.output).expanduser()
+    output = files.check_folder(values.output, field="--output", files=_FILES)
     cells, records = [["Accuracy (%)", *_COLUMNS]], []
     for variant in values.variant or _INGREDIENTS["VARIANTS"]:
         found = []
@@ -52,13 +52,13 @@ def main() -> None:
         shown = [f"{a:.1f}±{b:.1f}" for a, b in zip(mean[:-1], deviation[:-1], strict=True)]
         cells.append([variant, *shown, f"{mean[-1]:.0f}"])
         print("  ".join(cells[-1]), flush=True)
-    (output / "ingredients.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (output / "ingredients.md").write_text(report.as_markdown(cells))
+    files.write_json_lines(output / "ingredients.jsonl", records)
+    files.write_text(output / "ingredients.md", report.as_markdown(cells))
     print(report.as_text(cells))
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("output", "runs/ingredients", "Where workdirs, records and table go.")
+    command_line.define_path("output", "runs/ingredients", "Where workdirs, records and table go.")
     flags.DEFINE_multi_enum("variant", None, list(_INGREDIENTS["VARIANTS"]), "Only this one; repeat it for more.")
-    flags.DEFINE_string("dir", None, "data_dir of TensorFlow Datasets.")
-    command_line.run(main, required=[])
+    command_line.define_path("dir", None, "data_dir of TensorFlow Datasets.")
+    command_line.run(main, required=[], resumes=True)

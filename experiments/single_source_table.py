@@ -6,14 +6,12 @@ folder; MNIST-M itself took its photographs from BSDS500. They are for this test
 single_source.jsonl and single_source.md. One minute on two CPU cores.
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
 import bginv_jax
-from bginv_jax import command_line
+from bginv_jax import command_line, files
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.data import domains, sources
 from bginv_jax.errors import InputError
@@ -21,6 +19,7 @@ from bginv_jax.evaluation import predictors
 from bginv_jax.evaluation import table1 as report
 from bginv_jax.images.pixels import crop_to
 
+_FILES = ("single_source.jsonl", "single_source.md")
 _SHAPE = (32, 32, 3)
 _HEADS = {"mnist": "MNIST", "mnist_m": "MNIST-M", "usps": "USPS"}
 # The real test sets, trained on 10,000 digits of MNIST.
@@ -79,23 +78,22 @@ def table(found: dict[str, list[dict]]) -> list[list[str]]:
 
 def main() -> None:
     values = flags.FLAGS
+    output = command_line.check_output(names=_FILES)
     photographs: Sequence = ()
     if values.photographs:
         photographs = pictures.read_photographs(values.photographs, field="--photographs", smallest=_SHAPE[0])
-    output = Path(values.output or values.workdir[0]).expanduser()
-    output.mkdir(parents=True, exist_ok=True)
     found = {workdir: score(workdir, photographs, folder=values.dir) for workdir in values.workdir}
     records = ({"workdir": workdir, **record} for workdir, own in found.items() for record in own)
-    (output / "single_source.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    files.write_json_lines(output / "single_source.jsonl", records)
     note = "Stand-ins are made of MNIST's test digits; the literature's rows are of the real sets, so no comparison."
     cells = table(found)
-    (output / "single_source.md").write_text(report.as_markdown(cells) + f"\n{note}\n")
+    files.write_text(output / "single_source.md", report.as_markdown(cells) + f"\n{note}\n")
     print(f"{report.as_text(cells)}\n{note}")
 
 
 if __name__ == "__main__":
-    flags.DEFINE_multi_string("workdir", None, "A folder that train wrote; repeat it for more rows.")
-    flags.DEFINE_string("photographs", None, "Folder of pictures to blend the test digits with.")
-    flags.DEFINE_string("output", None, "Where the records and the table go; by default the first --workdir.")
-    flags.DEFINE_string("dir", None, "data_dir of the digits, where it is not that of training.")
+    command_line.define_path("workdir", None, "A folder that train wrote; repeat it for more rows.", several=True)
+    command_line.define_path("photographs", None, "Folder of pictures to blend the test digits with.")
+    command_line.define_path("output", None, "Where the records and the table go; by default the first --workdir.")
+    command_line.define_path("dir", None, "data_dir of the digits, where it is not that of training.")
     command_line.run(main, required=["workdir"])

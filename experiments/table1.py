@@ -4,13 +4,12 @@ A recipe is the configs experiments/RECIPE_METHOD.py of the three methods: mnist
 again, it continues where it was stopped. Full MNIST with three seeds takes an hour and a half on two CPU cores.
 """
 
-import runpy
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from bginv_jax import command_line
+from bginv_jax import command_line, config_files, files
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import results as evaluate
 from bginv_jax.evaluation import scoring
@@ -39,7 +38,7 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
         if not path.is_file():
             known = sorted(path.stem.removesuffix("_vanilla") for path in HERE.glob("*_vanilla.py"))
             raise InputError(f"--recipe is {recipe!r}; allowed: {', '.join(known)}")
-        config = runpy.run_path(str(path))["get_config"]()
+        config = config_files.load(str(path))
         config.seed, config.seeds = seeds[0], tuple(seeds) if len(seeds) > 1 else ()
         config.steps = round(share * config.steps)
         config.data.dir = config.data.dir if folder is None else folder
@@ -49,7 +48,8 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
 
 def main() -> None:
     values = flags.FLAGS
-    output = Path(values.output or f"runs/{values.recipe}").expanduser()
+    output = files.check_folder(values.output or f"runs/{values.recipe}", field="--output", files=evaluate.FILES)
+    files.check_file(output / "table1.html", field="--output")
     for method, config in make_configs(values.recipe, values.seeds, values.dir, values.share).items():
         train.train(config, output / method)
     runs = scoring.load(output / method for method in registry.METHODS)
@@ -61,7 +61,7 @@ def main() -> None:
 if __name__ == "__main__":
     flags.DEFINE_string("recipe", "mnist", "Which configs: mnist, mnist_5k, fashion or poster.")
     flags.DEFINE_multi_integer("seeds", [0, 1, 2], "The seeds of every row; repeat it for more.", lower_bound=0)
-    flags.DEFINE_string("output", None, "Where workdirs, records, table and figures go; by default runs/RECIPE.")
-    flags.DEFINE_string("dir", None, "data_dir of TensorFlow Datasets.")
+    command_line.define_path("output", None, "Where workdirs, records, table and figures go; by default runs/RECIPE.")
+    command_line.define_path("dir", None, "data_dir of TensorFlow Datasets.")
     flags.DEFINE_float("share", 1.0, "Train this share of each config's steps.", lower_bound=0.0, upper_bound=1.0)
-    command_line.run(main, required=[])
+    command_line.run(main, required=[], resumes=True)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.networks.contract import padded_size
 
+_LOG = logging.getLogger(__name__)
+
+_NAMED = 10  # classes; a warning does not list hundreds
 _RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
@@ -29,6 +33,7 @@ class Description:
     target_shape: of one image's target, where it is one array.
     train_count, test_count: images.
     sha256: over every image and target.
+    photographs: a SHA-256 over those that stand behind objects in training, '' without any.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Description:
     test_count: int
     sha256: str
     target_shape: tuple[int, ...] = ()
+    photographs: str = ""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -100,12 +106,9 @@ class Dataset:
     @functools.cached_property
     def description(self) -> Description:
         """What a checkpoint notes of the data; the SHA-256 is over the images as they were before padding."""
-        digest = hashlib.sha256()
+        arrays = []
         for split in (self.train, self.test):
-            native = crop_to(split.images, self.shape[:2])
-            for array in (native, *(np.asarray(leaf) for leaf in jax.tree.leaves(split.targets))):
-                digest.update(repr((array.shape, array.dtype.str)).encode())
-                digest.update(np.ascontiguousarray(array))
+            arrays += [crop_to(split.images, self.shape[:2]), *map(np.asarray, jax.tree.leaves(split.targets))]
         shapes = {np.shape(leaf)[1:] for leaf in jax.tree.leaves(self.train.targets)}
         return Description(
             name=self.name,
@@ -114,9 +117,18 @@ class Dataset:
             class_names=self.class_names,
             train_count=len(self.train.images),
             test_count=len(self.test.images),
-            sha256=digest.hexdigest(),
+            sha256=fingerprint(*arrays),
             target_shape=shapes.pop() if len(shapes) == 1 else (),
         )
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """A SHA-256 over the shapes, types and values of arrays: what the data are, whatever their name."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -160,6 +172,19 @@ def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.nda
     if channels != 1:
         raise InputError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
     return images.repeat(config.channels, axis=-1)
+
+
+def _warn_of_classes(name: str, class_names: Sequence[str], train: np.ndarray, test: np.ndarray) -> None:
+    """Says which classes no training image has: labels that start at 1, a class too many, a slice that lost some."""
+    absent = np.setdiff1d(np.arange(len(class_names)), train)
+    tested = np.intersect1d(absent, test)
+    for labels, what in ((absent, "no training image"), (tested, "test images but no training image")):
+        if len(labels):
+            named = ", ".join(class_names[label] for label in labels[:_NAMED])
+            more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
+            _LOG.warning(
+                "data set %s: %d of %d classes have %s: %s%s", name, len(labels), len(class_names), what, named, more
+            )
 
 
 def make_dataset(
@@ -214,4 +239,5 @@ def _check_labels(name: str, splits: dict, class_names: Sequence[str] | None) ->
         if labels.min() < 0 or labels.max() >= len(class_names):
             wrong = labels.min() if labels.min() < 0 else labels.max()
             raise InputError(f"data set {name}, split {split}: label {wrong}; expected 0 to {len(class_names) - 1}")
+    _warn_of_classes(name, class_names, splits["train"][1], splits["test"][1])
     return class_names, {split: (images, labels.astype(np.int32)) for split, (images, labels) in splits.items()}

@@ -1,5 +1,6 @@
 """The sources of data by name: each is a file of this folder and one entry here."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +18,9 @@ class Source(NamedTuple):
 
 
 def _load_idx(config, name: str) -> Dataset:
-    folder = Path(name).expanduser()
-    return make_dataset(config, f"idx:{folder.resolve().name}", idx.load(folder))
+    folder = Path(os.path.expanduser(name))  # Path's own fails for a user that does not exist
+    splits = idx.load(folder)
+    return make_dataset(config, f"idx:{folder.resolve().name}", splits)
 
 
 # By what stands before the colon.

@@ -1,54 +1,68 @@
-"""Image-classification sets of TensorFlow Datasets."""
+"""Image-classification sets of TensorFlow Datasets, prepared as array_record: read without TensorFlow."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
+from bginv_jax.data import tfds_folders
 from bginv_jax.data.dataset import Dataset, make_dataset
+from bginv_jax.data.tfds_prepare import first_line
 from bginv_jax.errors import InputError
 
 
 def load(config, name: str) -> Dataset:
-    """An image-classification set of TensorFlow Datasets, prepared as array_record: read without TensorFlow."""
-    import tensorflow_datasets as tfds  # two seconds that no other source needs
+    """The splits that the config's group `data` names, of the set NAME, NAME/CONFIG, or either with :VERSION.
 
-    folder = str(Path(config.dir).expanduser()) if config.dir else None
-    try:
-        builder = tfds.builder(name, data_dir=folder, file_format="array_record")
-    except tfds.core.registered.DatasetNotFoundError as error:
-        known = "a data set of TensorFlow Datasets, see https://www.tensorflow.org/datasets/catalog"
-        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: {known}") from error
-    if not builder.is_prepared():
-        _prepare(builder, name)
-    features, keys = builder.info.features, builder.info.supervised_keys or ()
-    expected = (tfds.features.Image, tfds.features.ClassLabel)
-    if len(keys) != 2 or not all(isinstance(features[key], kind) for key, kind in zip(keys, expected, strict=True)):
-        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set")
-    image_key, label_key = keys
+    Raises:
+      ValueError: names the file or the field at fault and what was expected.
+    """
+    reference = tfds_folders.parse(name)
+    builder = tfds_folders.open_builder(reference, config.dir)
+    image_key, label_key = tfds_folders.supervised_keys(builder, name)
     splits = {}
     for split, field in (("train", "train_split"), ("test", "test_split")):
-        try:
-            source = builder.as_data_source(split=config[field])
-        except (ValueError, KeyError) as error:
-            known = ", ".join(builder.info.splits)
-            raise InputError(f"config.data.{field} is {config[field]!r}; allowed: {known}, and slices") from error
-        records = source.__getitems__(range(len(source)))
+        records = _read(builder.info, config[field], f"config.data.{field}")
         images = [record[image_key] for record in records]
         splits[split] = (images, np.array([record[label_key] for record in records], np.int64))
-    return make_dataset(config, f"tfds:{name}", splits, features[label_key].names)
+    names = builder.info.features[label_key].names
+    return make_dataset(config, f"tfds:{reference.tfds_name(include_version=False)}", splits, names)
 
 
-def _prepare(builder, name: str) -> None:
-    """Downloads and prepares a data set; some need TensorFlow for that, once."""
+def _read(info, split: str, field: str) -> list[dict[str, np.ndarray]]:
+    """All examples of a split or slice, shard by shard, so that a damaged one can be named."""
+    counts = ", ".join(f"{name} ({one.num_examples} images)" for name, one in info.splits.items())
+    allowed = f"allowed: {counts}, and slices such as train[:80%] that leave at least one"
     try:
-        builder.download_and_prepare()
-    except ImportError as error:
+        shards = info.splits[split].file_instructions
+    except (ValueError, KeyError, NotImplementedError, AssertionError) as error:
+        raise InputError(f"{field} is {split!r}; {allowed}") from error
+    if any(shard.take < 0 for shard in shards) or not sum(shard.take for shard in shards):
+        raise InputError(f"{field} is {split!r}, which holds no image; {allowed}")
+    return [example for shard in shards for example in _read_shard(shard, info.features)]
+
+
+def _read_shard(shard, features) -> list[dict[str, np.ndarray]]:
+    from array_record.python import array_record_data_source, array_record_module
+    from google.protobuf.message import DecodeError
+
+    path = Path(shard.filename)
+    if not path.is_file():
+        raise InputError(f"{path} is missing; expected it beside dataset_info.json, which names it")
+    try:
+        with contextlib.closing(array_record_module.ArrayRecordReader(str(path))) as reader:
+            if reader.num_records() != shard.examples_in_shard:
+                raise ValueError(f"{reader.num_records()} examples")
+        source = array_record_data_source.ArrayRecordDataSource([shard])
+        records = source.__getitems__(range(len(source)))
+    except (OSError, RuntimeError, ValueError, IndexError) as error:  # what array_record makes of its C++ errors
         raise InputError(
-            f"config.data.source is 'tfds:{name}', which is not in {builder.data_path}, and to prepare it "
-            f"TensorFlow Datasets needs TensorFlow, once: .venv/bin/pip install -e '.[prepare]' ({error})"
+            f"{path}: {first_line(error)}; expected a whole array_record file of "
+            f"{shard.examples_in_shard} examples, as dataset_info.json has it"
         ) from error
-    except OSError as error:
+    try:
+        return [features.deserialize_example_np(record) for record in records]
+    except (OSError, ValueError, KeyError, TypeError, AssertionError, DecodeError) as error:
         raise InputError(
-            f"config.data.source is 'tfds:{name}', which is not in {builder.data_path}, and downloading it failed "
-            f"({error}); expected the network, or the prepared data set under config.data.dir"
+            f"{path}: an example cannot be read ({first_line(error)}); expected what features.json says"
         ) from error

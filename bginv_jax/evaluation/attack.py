@@ -6,7 +6,6 @@ attack.jsonl (a record for each row and search, and how far it had come), attack
 worst.png (what was found against the first row). `curves` does the same to any predictor, images and masks.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from jax.tree_util import Partial
 from matplotlib.figure import Figure
 
+from bginv_jax import files
 from bginv_jax.backgrounds import families
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import attack_charts, scoring, search, table1
@@ -27,6 +27,7 @@ from bginv_jax.methods.tasks import CLASSIFICATION, Task
 
 _LOG = logging.getLogger("bginv_jax.attack")  # run with -m, __name__ is __main__
 
+FILES = ("attack.jsonl", "attack.md", "attack.png", "worst.png")
 BUDGETS = tuple(i / 10 for i in range(11))
 _PICTURES = 8
 
@@ -167,7 +168,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo:
       options: how long is searched.
 
     Raises:
-      ValueError: for a number out of range, or a run that stands twice.
+      ValueError: for a number out of range, a run that stands twice, or a folder that cannot be written.
     """
     for name, value, least in (("count", count, 1), ("halo", halo, 0)):
         if value < least:
@@ -177,20 +178,21 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo:
         if task != "classification":
             raise InputError(f"workdir {run.workdir} was trained with config.task {task}; allowed: classification")
     names, records = _names(runs), []
+    output = files.check_folder(output, field="output", files=FILES)
     for i, (name, run) in enumerate(zip(names, runs, strict=True)):
         _LOG.info("%s", name)
         own, figure = _attack(run, count, halo, options)
         records += [{"row": name, **record} for record in own]
-        output.mkdir(parents=True, exist_ok=True)
         if i == 0:
-            figure.savefig(output / "worst.png")
-    (output / "attack.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+            with files.replacing(output / "worst.png") as whole:
+                figure.savefig(whole)
+    files.write_json_lines(output / "attack.jsonl", records)
     cells = attack_charts.table(records)
     lines = [f"the first {records[0]['count']} test images, {halo} pixels around the object left as they are"]
     lines.append(", ".join(f"{name} {value}" for name, value in options._asdict().items()))
     lines += [table1.run_line(run.workdir, run.seeds[:1]) for run in runs]
-    (output / "attack.md").write_text(table1.as_markdown(cells) + "\n" + "".join(f"- {line}\n" for line in lines))
+    files.write_text(output / "attack.md", table1.as_markdown(cells) + "\n" + "".join(f"- {line}\n" for line in lines))
     attack_charts.picture(records, output / "attack.png")
     print("\n".join([table1.as_text(cells), *lines]))
-    print(f"written to {output}: attack.jsonl, attack.md, attack.png, worst.png")
+    print(f"written to {output}: {', '.join(FILES)}")
     return records

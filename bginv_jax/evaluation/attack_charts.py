@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from bginv_jax import files
 from bginv_jax.evaluation.figures import grid, show
 from bginv_jax.evaluation.table1 import COLOURS, MARKERS
 
@@ -67,7 +68,8 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
         one.xaxis.get_major_locator().set_params(integer=search != "gradient")
     axes[0].set_ylabel("accuracy (%)")
     axes[0].legend(frameon=False, loc="best")
-    figure.savefig(path)
+    with files.replacing(path) as whole:
+        figure.savefig(whole)
 
 
 def worst_figure(

@@ -14,6 +14,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from bginv_jax import files
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.evaluation import predictors, scoring
@@ -25,6 +26,8 @@ from bginv_jax.images.pixels import as_float
 from bginv_jax.methods import schedule
 from bginv_jax.methods.tasks import Targets
 from bginv_jax.training import progress
+
+FILES = ("figure1.png", "figure2.png", "figure3.png", "figure4.png", "figure4.gif")  # what may be written
 
 _ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
 _COLUMNS = 7
@@ -173,7 +176,8 @@ def write_animation(strips: Sequence[np.ndarray], epochs: Sequence[float], path:
             one.set(xticks=[], yticks=[])
             show(one, image)
 
-    FuncAnimation(figure, draw, frames=len(strips), init_func=lambda: None).save(path, PillowWriter(fps=2))
+    with files.replacing(path) as whole:
+        FuncAnimation(figure, draw, frames=len(strips), init_func=lambda: None).save(whole, PillowWriter(fps=2))
 
 
 def _attention_on_backgrounds(trained: predictors.Trained, dataset: Dataset) -> Figure:
@@ -204,7 +208,7 @@ def write(run: scoring.TrainedRun, records: Sequence[dict], output: Path) -> lis
     Args:
       run: of `scoring.load`.
       records: of `scoring.score`, its own among them.
-      output: an existing folder.
+      output: made where it is missing.
     """
     trained = run.seeds[0]
     method, seed = trained.config.method, trained.config.seed
@@ -226,5 +230,6 @@ def write(run: scoring.TrainedRun, records: Sequence[dict], output: Path) -> lis
         drawn["figure4.png"] = epochs_strip(strips, epochs)
         write_animation(strips, epochs, output / "figure4.gif")
     for name, figure in drawn.items():
-        figure.savefig(output / name)
+        with files.replacing(output / name) as whole:
+            figure.savefig(whole)
     return [*drawn, "figure4.gif"] if taken else list(drawn)

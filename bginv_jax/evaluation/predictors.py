@@ -47,9 +47,17 @@ class Trained(NamedTuple):
 
 
 def find_workdir(path: str | os.PathLike[str]) -> Path:
-    """The workdir that a path means, absolute: itself, or the folder above its `checkpoints`; ~ is the user's home."""
+    """The workdir that a path means, absolute: itself, or the folder above its `checkpoints`; ~ is the user's home.
+
+    Raises:
+      InputError: if there is no folder of checkpoints; nothing else is looked at.
+    """
     folder = Path(os.path.abspath(os.path.expanduser(path)))
-    return folder.parent if folder.name == "checkpoints" and not (folder / "checkpoints").is_dir() else folder
+    if folder.name == "checkpoints" and not (folder / "checkpoints").is_dir():
+        folder = folder.parent
+    if not (folder / "checkpoints").is_dir():
+        raise InputError(f"workdir {path} holds no checkpoint; expected a folder that bginv_jax.train wrote")
+    return folder
 
 
 @own_settings()
@@ -73,10 +81,8 @@ def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
         several = len(config.seeds)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((several, *leaf.shape), leaf.dtype), networks)
 
-    restored, folder = None, find_workdir(workdir)
-    if (folder / "checkpoints").is_dir():
-        with checkpoints.open_manager(folder) as manager:
-            restored = checkpoints.restore_networks(manager, shapes)
+    with checkpoints.open_manager(find_workdir(workdir)) as manager:
+        restored = checkpoints.restore_networks(manager, shapes)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     config, description, method = saved(restored.meta)

@@ -6,47 +6,46 @@ Writes results.jsonl (a record for each data set, method, seed and background), 
 and rates.png (the Random background at every rate); the poster's figures; and with --html all of it as one page.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from bginv_jax import files
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, page, scoring, table1
 
-
-def _write_lines(path: Path, records: Iterable[dict]) -> None:
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+_FILES = ("results.jsonl", "table1.md", "table1.png", "rates.jsonl", "rates.png")
+FILES = (*_FILES, *figures.FILES)  # what may be written
 
 
 def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None = None) -> list[dict]:
     """Scores `runs`, writes records, table and figures to the folder `output`, prints the table; the table's records.
 
     Raises:
-      ValueError: if two runs are the same method and seed on the same data set.
+      ValueError: if two runs are the same method and seed on the same data set, or a file could not be written.
     """
     found = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
     for key in found:
         if found.count(key) > 1:  # known before minutes of scoring
             raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
-    output.mkdir(parents=True, exist_ok=True)
+    output = files.check_folder(output, field="output", files=FILES)
+    html = None if html is None else files.check_file(html, field="html")
     records = [record for run in runs for record in scoring.score(run)]
     table = table1.text(records)
     rates = [record for run in runs for record in scoring.sweep(run)]
-    _write_lines(output / "results.jsonl", records)
-    _write_lines(output / "rates.jsonl", rates)
+    files.write_json_lines(output / "results.jsonl", records)
+    files.write_json_lines(output / "rates.jsonl", rates)
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
-    (output / "table1.md").write_text(table1.markdown(records) + "\n" + "".join(f"- {line}\n" for line in lines))
+    files.write_text(output / "table1.md", table1.markdown(records) + "\n" + "".join(f"- {line}\n" for line in lines))
     table1.picture(records, output / "table1.png")
     table1.rate_picture(rates, output / "rates.png")
-    written = ["results.jsonl", "table1.md", "table1.png", "rates.jsonl", "rates.png"]
+    written = list(_FILES)
     drawn: set[str] = set()
     for run in runs:
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does
             written += figures.write(run, records, output)
         drawn.add(run.seeds[0].config.method)
     if html is not None:
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(page.render(runs, records, [output / name for name in written]), encoding="utf-8")
+        files.write_text(html, page.render(runs, records, [output / name for name in written]))
     print("\n".join([table, *lines]))
     print(f"written to {output}: {', '.join(written)}" + (f"; and {html}" if html else ""))
     return records

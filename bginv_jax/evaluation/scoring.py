@@ -1,16 +1,18 @@
 """Trained workdirs on the test images of a data set, on each background: records, of which the tables are drawn."""
 
+import dataclasses
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, MissingDataError
 from bginv_jax.evaluation import predictors
 from bginv_jax.images.masks import overlap
 from bginv_jax.methods.tasks import Targets, Task
@@ -29,8 +31,17 @@ class TrainedRun(NamedTuple):
     dataset: Dataset
 
 
+def _load_dataset(data: ConfigDict) -> Dataset:
+    try:
+        return sources.load(data)
+    except MissingDataError as error:
+        raise InputError(f"{error}; --source and --dir name the place where the data are now") from error
+
+
 def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: str | None = None) -> list[TrainedRun]:
     """Reads workdirs and, once each, the data sets of their training, unless `source` or `folder` name another.
+
+    The data of training keep the name that they had then, wherever they lie now, so that their records meet.
 
     Args:
       workdirs: folders that `bginv_jax.train` wrote.
@@ -41,7 +52,9 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
       ValueError: if a workdir has no checkpoint, or the data cannot be read, or are not those of training in shape or
         number of classes.
     """
+    workdirs = [predictors.find_workdir(workdir) for workdir in workdirs]
     known: dict[str, Dataset] = {}
+    by_content: dict[tuple, Dataset] = {}
     runs: list[TrainedRun] = []
     for workdir in workdirs:
         seeds = predictors.load_seeds(workdir)
@@ -49,10 +62,15 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
         named.update({name: value for name, value in (("source", source), ("dir", folder)) if value is not None})
         key = named.to_json()
         if key not in known:
-            known[key] = sources.load(named)
+            known[key] = _load_dataset(named)
         dataset, trained_on = known[key], seeds[0].description
-        if source is None and dataset.description.sha256 != trained_on.sha256:
-            _LOG.warning("%s: the images or labels of %s have changed since it was trained", workdir, dataset.name)
+        digest = dataset.description.sha256
+        if digest == trained_on.sha256 and source is not None:
+            dataset = dataclasses.replace(dataset, name=trained_on.name)
+        elif digest != trained_on.sha256:
+            what = "have changed since it was trained" if source is None else "are not those that it was trained on"
+            _LOG.warning("%s: the images or labels of %s %s", workdir, dataset.name, what)
+        dataset = by_content.setdefault((digest, dataset.class_names), dataset)
         for what, expected, actual in (
             ("images of", trained_on.shape, dataset.shape),
             ("classes, in number", len(trained_on.class_names), len(dataset.class_names)),

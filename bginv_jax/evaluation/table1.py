@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from bginv_jax import files
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
 from bginv_jax.evaluation.predictors import Trained
 from bginv_jax.evaluation.records import measure_of, measure_title, rows, title, value
@@ -161,7 +162,8 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
         figure.text(0.01, (top - 0.3 * y) / height, line.title, **style)
         for place, cell_text in zip(places, line.cells, strict=True):
             figure.text(place, (top - 0.3 * y) / height, cell_text, ha="center", **style)
-    figure.savefig(path)
+    with files.replacing(path) as whole:
+        figure.savefig(whole)
 
 
 def rate_picture(records: Sequence[dict], path: str | Path) -> None:
@@ -197,4 +199,5 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
         axes.set_ylim(0, 102)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="best")
-    figure.savefig(path)
+    with files.replacing(path) as whole:
+        figure.savefig(whole)

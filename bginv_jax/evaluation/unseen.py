@@ -5,7 +5,6 @@ python -m bginv_jax.unseen --workdir=DIR [--workdir=DIR2 ...] [--families=develo
 Writes unseen.jsonl (a record for each method, seed and background) and unseen.md (its table).
 """
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bginv_jax import files
 from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.errors import InputError
@@ -30,6 +30,7 @@ from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger("bginv_jax.unseen")  # run with -m, __name__ is __main__
 
+FILES = ("unseen.jsonl", "unseen.md")
 HALOS = (0, 1, 2, 3, 4)  # pixels that are kept around an object
 CONTRASTS = (1.0, 0.75, 0.5, 0.25)  # what a background is multiplied by
 
@@ -181,7 +182,7 @@ def write(
       seeds: which of the runs' seeds are scored; None is all.
 
     Raises:
-      ValueError: for seeds that a run lacks, or runs whose folders have one name.
+      ValueError: for seeds that a run lacks, runs whose folders have one name, or a folder that cannot be written.
     """
     if seeds:
         runs = [_keep(run, seeds) for run in runs]
@@ -189,13 +190,12 @@ def write(
     if len(set(names)) < len(names):
         given = ", ".join(str(run.workdir) for run in runs)
         raise InputError(f"--workdir is {given}; expected folders of different names")
+    output = files.check_folder(output, field="output", files=FILES)
     records = []
     for run in runs:
         shape = {"size": run.dataset.size, "channels": run.dataset.shape[-1]}
         records += score(run, vary(draw(families, count, photographs, seed=seed, **shape)))
-    output = Path(output).expanduser()
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "unseen.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (output / "unseen.md").write_text(table1.as_markdown(table(records)))
+    files.write_json_lines(output / "unseen.jsonl", records)
+    files.write_text(output / "unseen.md", table1.as_markdown(table(records)))
     print(table1.as_text(table(records)))
     print(f"written to {output}: unseen.jsonl, unseen.md")

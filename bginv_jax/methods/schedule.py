@@ -29,9 +29,9 @@ class Phase:
 
 
 def is_schedule(schedule: tuple) -> bool:
-    """Whether each entry is NETWORKS:SHARE with networks and a positive share."""
+    """Whether each entry is NETWORKS:SHARE with networks and a positive share below 2**31."""
     matches = [_PHASE.fullmatch(entry) if isinstance(entry, str) else None for entry in schedule]
-    return bool(matches) and all(match is not None and float(match[2]) > 0 for match in matches)
+    return bool(matches) and all(match is not None and 0 < float(match[2]) < 2**31 for match in matches)
 
 
 def make_phases(schedule: tuple[str, ...], steps: int) -> tuple[Phase, ...]:

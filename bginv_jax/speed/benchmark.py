@@ -45,7 +45,7 @@ def _memory(config: ConfigDict, phase: str, side: str) -> dict[str, float]:
         }
         starts = []
         for _ in range(1 if side == "eager" else 2):
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=environment)
             starts.append(json.loads(done.stdout.splitlines()[-1]))
     return starts[-1] | {"first_start_mb": starts[0]["peak_mb"]}
 
@@ -89,6 +89,8 @@ def _measure(config: ConfigDict, source: Dataset, phase: str, *, peer: bool, pai
 
 
 def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> None:
+    if not phases:
+        raise InputError(f"--phases is empty; allowed: {', '.join(PHASES)}")
     fewest = FEWEST_PAIRS if peer else 1
     if pairs < fewest:
         raise InputError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")

@@ -4,7 +4,6 @@ Times the adversarial step over batch sizes, image sizes, seeds trained together
 the defaults, and writes scaling.jsonl and scaling.png. The images are the digits of mnist_5k, enlarged and repeated.
 """
 
-import json
 import logging
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from skimage.transform import resize
 
 from bginv_jax import config as configs
+from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.speed import timing
@@ -27,6 +27,7 @@ AXES = {
     "seeds": ((1, 2, 4, 8), "seeds trained together"),
     "images": ((15000, 4000, 60000), "training images"),
 }
+FILES = ("scaling.jsonl", "scaling.png")
 _USUAL = {name: values[0] for name, (values, _) in AXES.items()}
 _SECONDS, _REPEATS = 1.0, 5
 
@@ -80,21 +81,18 @@ def picture(records: list[dict], path: Path) -> None:
         axes.grid(color="0.9")
     panels[0].set_ylabel("images of 32x32 pixels/s")
     panels[0].set_ylim(0, 1.1 * highest)
-    figure.savefig(path)
+    with files.replacing(path) as whole:
+        figure.savefig(whole)
 
 
 def write(output: Path) -> None:
     """Measures every point and writes scaling.jsonl and scaling.png to the folder `output`."""
-    output.mkdir(parents=True, exist_ok=True)
+    output = files.check_folder(output, field="output", files=FILES)
     points = [_USUAL] + [_USUAL | {name: value} for name, (values, _) in AXES.items() for value in values[1:]]
     records = []
-    with (output / "scaling.jsonl").open("w") as lines:
-        for point in points:
-            records.append(
-                measure(**point) | {"backend": hardware.local()[0].platform, "devices": len(hardware.local())}
-            )
-            lines.write(json.dumps(records[-1]) + "\n")
-            lines.flush()
-            _LOG.info("%s: %.0f images/s", point, records[-1]["images_per_second"])
+    for point in points:
+        records.append(measure(**point) | {"backend": hardware.local()[0].platform, "devices": len(hardware.local())})
+        files.write_json_lines(output / "scaling.jsonl", records)  # what was measured stays, if it is interrupted
+        _LOG.info("%s: %.0f images/s", point, records[-1]["images_per_second"])
     picture(records, output / "scaling.png")
     print(f"written: {output / 'scaling.jsonl'}, {output / 'scaling.png'}")

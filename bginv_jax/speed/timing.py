@@ -155,7 +155,7 @@ def _resident_mb() -> float:
     """The process's peak resident set so far, MB."""
     try:
         # Linux counts the parent's memory into a child's ru_maxrss, but not into this.
-        status = Path("/proc/self/status").read_text()
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
         return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS

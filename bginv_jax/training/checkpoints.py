@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError, InputError
 from bginv_jax.methods.contract import Networks
@@ -23,19 +22,21 @@ from bginv_jax.training.state import TrainState, split_variables
 
 _LOG = logging.getLogger(__name__)
 
-# Fields that may change when a run is continued: they say what is read and written, not what is computed.
-_FREE = ("log_every", "checkpoint_every", "checkpoints_kept", "data.dir")
-
-
 Manager: TypeAlias = Any  # ocp.CheckpointManager, which has no types
 
 _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
 def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
-    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay."""
+    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay.
+
+    Raises:
+      ValueError: for a path that is not text in this locale, which TensorStore cannot open.
+    """
     options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
     path = Path(workdir).expanduser().resolve() / "checkpoints"
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise InputError(f"workdir is {str(workdir)!r}, which is no text in this locale; expected PYTHONUTF8=1 with it")
     handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
     return ocp.CheckpointManager(path, options=options, item_names=tuple(handlers), item_handlers=handlers)
 
@@ -125,8 +126,8 @@ def _restore_newest(
     return None
 
 
-def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> TrainState | None:
-    """The state of the newest checkpoint that can be read, or None where there is none at all.
+def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> tuple[TrainState, dict] | None:
+    """The state of the newest checkpoint that can be read, and the meta beside it, or None where there is none at all.
 
     Args:
       manager: of `open_manager`.
@@ -144,7 +145,8 @@ def restore(manager: Manager, make_template: Callable[[dict], TrainState]) -> Tr
     restored = _restore_newest(manager, template, partial=False)
     if restored is None:
         return None
-    return TrainState(**{"statistics": shapes[-1].statistics, **restored[0]})
+    tree, meta = restored
+    return TrainState(**{"statistics": shapes[-1].statistics, **tree}), meta
 
 
 class Trained(NamedTuple):
@@ -180,23 +182,3 @@ def restore_networks(manager: Manager, make_template: Callable[[dict], Networks]
     tree, meta = restored
     state = shapes[-1]._replace(**tree)
     return Trained(state.networks(), int(state.step), meta)
-
-
-def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
-    """Refuses to continue a run with another config or other data.
-
-    Raises:
-      ValueError: names the field, both values, and what to do.
-    """
-    saved, current = configs.flatten(configs.saved_config(meta["config"])), configs.flatten(config)
-    for name, value in current.items():
-        if name not in _FREE and saved[name] != value:
-            raise InputError(
-                f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
-                "give it that value, or another --workdir"
-            )
-    if meta["dataset"]["sha256"] != description.sha256:
-        raise InputError(
-            f"config.data.source is {config.data.source!r}, whose images or labels are not those that the run in this "
-            "workdir was started with; expected the same data, or another --workdir"
-        )

@@ -9,11 +9,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import checkpoints, progress, provenance, wiring
+from bginv_jax.training import checkpoints, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -86,12 +87,14 @@ class _Painter:
 
 def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> TrainState:
     def template(meta):
-        checkpoints.check_same_run(meta, run.config, run.dataset.description)
+        same_run.check_same_run(meta, run.config, run.description)
         return jax.eval_shape(run.init)
 
-    train_state = checkpoints.restore(manager, template)
-    if train_state is None:
+    restored = checkpoints.restore(manager, template)
+    if restored is None:
         return run.init()
+    train_state, meta = restored
+    same_run.note_names(manager, int(train_state.step), meta, run.config, run.description)
     _LOG.info("continuing after step %d of %s", int(train_state.step), manager.directory)
     return train_state
 
@@ -101,14 +104,16 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
     Raises:
-      InputError: for a wrong config, unreadable data, or a workdir of another run; names the field or file.
+      InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written; names the
+        field or file.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
       RuntimeError: after a fork, as `forks.refuse`.
     """
     configs.validate(config)
+    written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    workdir = files.check_folder(workdir, field="--workdir", **written)
     run = wiring.wire(config, sources.load(config.data))
-    description, origin = run.dataset.description, provenance.describe()
-    workdir = Path(workdir).expanduser()
+    description, origin = run.description, provenance.describe()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
         train_state = hardware.replicate(_restore_or_init(manager, run), run.devices)
         done = int(train_state.step)

@@ -1,7 +1,6 @@
 """What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
 
 import collections
-import json
 import logging
 import sys
 import time
@@ -13,6 +12,7 @@ import tensorboardX
 import tqdm
 from PIL import Image
 
+from bginv_jax import files
 from bginv_jax.errors import InputError
 from bginv_jax.images.reading import read_picture
 from bginv_jax.methods import schedule
@@ -53,11 +53,10 @@ def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = Tr
 
 def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
     """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
-    folder = workdir / _BACKGROUNDS
-    folder.mkdir(exist_ok=True)
     strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
     strip = strip[..., 0] if strip.shape[-1] == 1 else strip
-    Image.fromarray(strip).save(folder / f"{step:08d}.png")
+    with files.replacing(workdir / _BACKGROUNDS / f"{step:08d}.png") as whole:
+        Image.fromarray(strip).save(whole)
 
 
 def _read_strip(path: Path) -> np.ndarray:
@@ -94,16 +93,10 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drops the lines of metrics.jsonl that a resumed run will write again."""
+    """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
     if path.exists():
-        kept = []
-        for line in path.read_text().splitlines():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except ValueError:
-                break  # a killed process left half a line
-        path.write_text("".join(kept))
+        records = files.read_json_lines(path, fields={"step": int})
+        files.write_json_lines(path, [record for record in records if record["step"] <= step])
 
 
 class Progress:
@@ -124,7 +117,7 @@ class Progress:
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
         metrics_path = workdir / "metrics.jsonl"
         _keep_until(metrics_path, step)
-        self._lines = metrics_path.open("a")
+        self._lines = metrics_path.open("a", encoding="utf-8", newline="\n")
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
         self._bar = tqdm.tqdm(
             initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
@@ -172,7 +165,7 @@ class Progress:
     def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
-        self._lines.write(json.dumps(record) + "\n")
+        self._lines.write(files.to_json(record) + "\n")
         self._lines.flush()
         metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
         for name, value in (metrics | {"images_per_second": rate}).items():

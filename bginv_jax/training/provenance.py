@@ -23,7 +23,9 @@ def commit() -> str | None:
     root = Path(__file__).parents[2]
     try:
         lines = [
-            subprocess.run(("git", "-C", root, *words), capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ("git", "-C", root, *words), capture_output=True, encoding="utf-8", errors="replace", check=True
+            ).stdout.strip()
             for words in (
                 ("ls-files", "--error-unmatch", Path(__file__)),  # not a repository that this is merely installed in
                 ("rev-parse", "--short", "HEAD"),

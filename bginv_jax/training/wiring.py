@@ -4,6 +4,7 @@ Training and the benchmark wire a run by the same functions, so that what is tim
 """
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import photographs
-from bginv_jax.data.dataset import Dataset
+from bginv_jax.data.dataset import Dataset, Description, fingerprint
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import backdrop
 from bginv_jax.methods.contract import Layout, Method, Networks
@@ -45,6 +46,14 @@ class Run:
     @property
     def several_seeds(self) -> bool:
         return bool(self.config.seeds)
+
+    @functools.cached_property
+    def description(self) -> Description:
+        """Of the data set, and of the photographs that stand behind its objects."""
+        description = self.dataset.description
+        if self.pictures is None or not self.config.background.photographs:
+            return description
+        return dataclasses.replace(description, photographs=fingerprint(self.pictures))
 
     def init(self) -> TrainState:
         """The state before the first step: of the one seed, or of all `config.seeds` together."""

@@ -26,7 +26,7 @@ def test_mnist_5k_is_a_fixed_stratified_split(mnist_5k):
     assert np.bincount(mnist_5k.train.targets).tolist() == [400] * 10
     assert np.bincount(mnist_5k.test.targets).tolist() == [100] * 10
     assert mnist_5k.train.images.dtype == np.uint8
-    assert mnist_5k.describe()["sha256"] == "114b1861d759d658d58bce19bc2d445476ea8f59751d38f160fba599b6a9ad9c"
+    assert mnist_5k.description.sha256 == "114b1861d759d658d58bce19bc2d445476ea8f59751d38f160fba599b6a9ad9c"
     train, test = ({image.tobytes() for image in split.images} for split in (mnist_5k.train, mnist_5k.test))
     assert len(train) == 4000
     assert not train & test
@@ -43,21 +43,21 @@ def test_size_channels_and_classes_come_from_the_data(mnist_5k, tiny_folder):
 
 
 def test_gzipped_and_raw_files_are_the_same(tiny_folder):
-    raw = _load(f"idx:{tiny_folder}").describe()
+    raw = _load(f"idx:{tiny_folder}").description
     for path in list(tiny_folder.iterdir()):
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    assert _load(f"idx:{tiny_folder}").describe() == raw
+    assert _load(f"idx:{tiny_folder}").description == raw
 
 
 def test_the_fingerprint_changes_with_one_pixel_or_label(tiny_folder):
-    before = _load(f"idx:{tiny_folder}").describe()["sha256"]
+    before = _load(f"idx:{tiny_folder}").description.sha256
     for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         path = tiny_folder / name
         raw = bytearray(path.read_bytes())
         raw[-1] = (raw[-1] + 1) % 3
         path.write_bytes(raw)
-        after = _load(f"idx:{tiny_folder}").describe()["sha256"]
+        after = _load(f"idx:{tiny_folder}").description.sha256
         assert after != before
         before = after
 
@@ -160,7 +160,11 @@ def test_an_unknown_tfds_name_is_refused(tmp_path):
     ],
 )
 def test_what_preparing_lacks_is_said(tmp_path, monkeypatch, error, message):
+    import requests
     import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(requests, "get", lambda url, **_: requests.Response())
+    monkeypatch.setattr(requests.Response, "close", lambda self: None)
 
     def download_and_prepare(self, **_):
         raise error

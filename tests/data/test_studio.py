@@ -31,4 +31,4 @@ def test_a_data_set_in_a_studio_has_masks_and_the_size_that_the_networks_see(tin
     assert placed.train.images.shape == (48, 16, 16, 1)
     np.testing.assert_array_equal(placed.test.masks[:, 2:-2, 2:-2], plain.test.images > 0)
     np.testing.assert_array_equal(placed.test.objects(16), plain.test.objects(16))
-    assert placed.describe()["sha256"] != plain.describe()["sha256"]
+    assert placed.description.sha256 != plain.describe()["sha256"]

@@ -126,3 +126,13 @@ def test_what_is_no_strip_is_passed_over_with_a_warning(tmp_path, caplog):
     assert "00000010.png: it cannot be decoded" in caplog.text
     assert "00000013.png: it has 32x32 pixels; expected 8 squares in a row" in caplog.text
     assert "00000014.png: its backgrounds have another size than those of most files" in caplog.text
+
+
+def test_stray_lines_do_not_take_the_valid_ones_with_them(tmp_path, caplog):
+    lines = [b'{"step": 2, "loss": NaN}', b'{"note": "by hand"}', b"[3]", b"\xff", b'{"step": 4, "loss": 1.0}', b'{"st']
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
+    with Progress(tmp_path, _config(2), step=4) as progress:
+        for step in (5, 6):
+            progress.record(step, PHASE, {"loss": jnp.float32(jnp.nan)}, 1)
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, None), (4, 1.0), (6, None)]
+    assert "metrics.jsonl: no record of step, passed over: line 2, 3, 4, 6" in caplog.text

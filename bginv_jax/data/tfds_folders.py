@@ -1,0 +1,205 @@
+"""Where the prepared sets of TensorFlow Datasets lie: DATA_DIR/NAME[/CONFIG]/VERSION.
+
+What is there is found and checked before anything is downloaded.
+"""
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from bginv_jax.data.tfds_prepare import first_line, prepare
+from bginv_jax.errors import InputError, MissingDataError
+
+_LEVELS = 3  # a version's folder is at most this deep in a data_dir
+_NAMED = 10
+
+
+def _not_there(reference, allowed: str) -> MissingDataError:
+    return MissingDataError(f"config.data.source is 'tfds:{reference.tfds_name()}'; allowed: {allowed}")
+
+
+def _some(names) -> str:
+    names = list(map(str, names))
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def parse(name: str):
+    """NAME, NAME/CONFIG, or either with :VERSION, as a DatasetReference of TensorFlow Datasets."""
+    from tensorflow_datasets.core import naming  # two seconds that no other source needs
+
+    forms = "tfds:NAME or tfds:NAME/CONFIG, either with :VERSION such as :3.0.1"
+    try:
+        dataset, options = naming.parse_builder_name_kwargs(name)
+    except ValueError as error:
+        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: {forms}") from error
+    if dataset.namespace or set(options) - {"config", "version"}:
+        raise InputError(f"config.data.source is 'tfds:{name}'; allowed: {forms}")
+    return naming.DatasetReference(dataset_name=dataset.name, **options)
+
+
+def open_builder(reference, data_dir: str):
+    """The builder of a prepared set, which is downloaded and prepared first where it is not there at all.
+
+    Args:
+      reference: of `parse`.
+      data_dir: config.data.dir; "" is the default of TensorFlow Datasets.
+
+    Raises:
+      ValueError: names the file or the field at fault and what was expected.
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.utils import file_utils
+
+    roots = [Path(root) for root in file_utils.list_data_dirs(os.path.expanduser(data_dir) or None)]
+    if roots[0].is_file():
+        raise InputError(f"config.data.dir is {data_dir!r}, a file; expected a folder")
+    try:
+        code = tfds.builder_cls(reference.dataset_name)
+    except tfds.core.registered.DatasetNotFoundError:
+        code = None  # of a set that somebody made, which its files describe
+    folder = _find(roots, reference, code)
+    if folder is not None:
+        return _open(folder, reference)
+    for root in roots if data_dir else ():
+        other = _at_another_level(root, reference.dataset_name)
+        if other:
+            raise MissingDataError(
+                f"config.data.dir is {data_dir!r}, where {reference.dataset_name} is missing; expected {str(other)!r}"
+            )
+    builder = _make_builder(roots[0], reference, code)
+    supervised_keys(builder, reference.tfds_name())
+    prepare(builder, reference)
+    return builder
+
+
+def supervised_keys(builder, name: str) -> tuple[str, str]:
+    """The names of an image and its label in the examples of a set; other sets are refused."""
+    import tensorflow_datasets as tfds
+
+    features, keys = builder.info.features, builder.info.supervised_keys or ()
+    known = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image, label = (
+        (known.get(key) for key in keys) if len(keys) == 2 and all(key in [*known] for key in keys) else (None, None)
+    )
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise InputError(
+            f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set, whose supervised_keys "
+            "are an image and its class"
+        )
+    if image.np_dtype != np.uint8:
+        kind = np.dtype(image.np_dtype).name
+        raise InputError(f"config.data.source is 'tfds:{name}', whose images are {kind}; allowed: images of uint8")
+    return keys
+
+
+def _default_config(root: Path, reference, code) -> str | None:
+    from tensorflow_datasets.core import dataset_builder
+
+    if reference.config or (code and not code.BUILDER_CONFIGS):
+        return reference.config
+    if code:
+        return getattr(code.default_builder_config, "name", None)
+    return dataset_builder.load_default_config_name(root / reference.dataset_name)
+
+
+def _code_version(reference, code):
+    """The version of a set that the installed TensorFlow Datasets prepares."""
+    from tensorflow_datasets.core import dataset_builder
+
+    config = code.builder_configs.get(reference.config, code.default_builder_config if code.BUILDER_CONFIGS else None)
+    return dataset_builder.canonical_version_for_config(code, config)
+
+
+def _find(roots: list[Path], reference, code) -> Path | None:
+    """The folder of the version that is asked for, else of the version that the code has, else of the newest."""
+    from tensorflow_datasets.core.utils import version
+
+    there = {}
+    for root in roots:
+        config = _default_config(root, reference, code)
+        folder = root / reference.dataset_name / (config or "")
+        there |= {one: folder / str(one) for one in version.list_all_versions(folder)}
+    known = not reference.config or (code and reference.config in code.builder_configs)
+    if reference.version:
+        there = {one: folder for one, folder in there.items() if one.match(reference.version)}
+    elif code and known and there:
+        chosen = _code_version(reference, code)
+        if chosen not in there:
+            prepared = " or ".join(f"{reference.tfds_name()}:{one}" for one in sorted(there))
+            raise _not_there(
+                reference,
+                f"tfds:{prepared}, as {folder} holds it, or tfds:{reference.tfds_name()}:{chosen} to prepare that",
+            )
+        return there[chosen]
+    return there[max(there)] if there else None
+
+
+def _open(folder: Path, reference):
+    """The builder of a prepared version, from its files alone."""
+    import tensorflow_datasets as tfds
+    from google.protobuf import json_format
+    from tensorflow_datasets.core import dataset_info
+
+    for name in ("dataset_info.json", "features.json"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name} is missing; expected it, as TensorFlow Datasets prepares a data set")
+    broken = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, json_format.Error)
+    try:
+        info = dataset_info.read_proto_from_builder_dir(folder)
+    except (*broken, dataset_info.DatasetInfoFileError) as error:
+        raise InputError(
+            f"{folder / 'dataset_info.json'}: {first_line(error)}; expected what TensorFlow Datasets writes"
+        ) from error
+    formats = {info.file_format or "tfrecord", *info.alternative_file_formats}
+    if "array_record" not in formats:
+        raise InputError(
+            f"{folder} holds the data set as {', '.join(sorted(formats))}; expected array_record, as "
+            f"tfds.builder({reference.tfds_name()!r}, data_dir=ANOTHER_FOLDER, file_format='array_record')"
+            ".download_and_prepare() prepares it for config.data.dir=ANOTHER_FOLDER"
+        )
+    if not info.splits:
+        raise InputError(f"{folder / 'dataset_info.json'}: no splits; expected what TensorFlow Datasets writes")
+    try:
+        return tfds.builder_from_directory(folder, file_format="array_record")
+    except broken as error:
+        raise InputError(
+            f"{folder / 'features.json'}: {first_line(error)}; expected what TensorFlow Datasets writes"
+        ) from error
+
+
+def _at_another_level(root: Path, name: str) -> Path | None:
+    """The data_dir above or below `root` that holds a set, where that was meant."""
+    root = root.resolve()
+    below = (path for level in range(1, _LEVELS) for path in sorted(root.glob("/".join("*" * level))) if path.is_dir())
+    for folder in (*root.parents[:_LEVELS], *below):
+        files = (file for depth in ("*", "*/*") for file in (folder / name).glob(f"{depth}/dataset_info.json"))
+        if any(re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name) for file in files):
+            return folder
+    return None
+
+
+def _make_builder(root: Path, reference, code):
+    """The builder that can prepare a set, or the complaint that there is none of that name, config or version."""
+    import tensorflow_datasets as tfds
+
+    there = sorted(path.name for path in (root / reference.dataset_name).glob("[!.]*") if path.is_dir())
+    prepared = f"; {root / reference.dataset_name} holds {_some(there)}" if there else ""
+    if code is None:
+        builders = tfds.list_builders(with_community_datasets=False)
+        known = [path.name for path in root.glob("[!.]*") if path.is_dir()] if root.is_dir() else []
+        close = difflib.get_close_matches(reference.dataset_name, {*builders, *known}, n=3)
+        hint = f"did you mean {' or '.join(close)}? " if close and not there else ""
+        catalog = "a data set of TensorFlow Datasets, see https://www.tensorflow.org/datasets/catalog"
+        raise _not_there(reference, f"{catalog}, or one prepared under config.data.dir{prepared}; {hint}".rstrip("; "))
+    if reference.config and reference.config not in code.builder_configs:
+        raise _not_there(
+            reference,
+            f"the configs {_some(code.builder_configs)}{prepared}" if code.builder_configs else f"no config{prepared}",
+        )
+    version = _code_version(reference, code)
+    if reference.version and not version.match(reference.version):
+        raise _not_there(reference, f"version {version}{prepared}")
+    return code(data_dir=str(root), config=reference.config, version=str(version), file_format="array_record")

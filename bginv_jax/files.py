@@ -1,0 +1,172 @@
+"""The files that are written: tried before the work, UTF-8 in every locale, JSON as the standard has it, whole or not.
+
+Folders and files may be given as text or as a path.
+"""
+
+import contextlib
+import errno
+import json
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bginv_jax.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+
+_PROBE = bytes(4096)  # an empty file fits on a full disk
+
+
+def _nearest(path: Path) -> Path:
+    """What there already is of `path`: itself or the innermost folder above it."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(place)
+            return place
+    return Path()
+
+
+def _try(path: Path) -> None:
+    """Writes a file where the folder `path` is or will be, and takes it away again; nothing is made."""
+    nearest = _nearest(path)
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+    with tempfile.NamedTemporaryFile(dir=nearest) as probe:
+        probe.write(_PROBE)
+
+
+@contextlib.contextmanager
+def _complaints(path: str | Path, field: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"{field} is {str(path)!r}, which cannot be written ({reason}); expected another path"
+        ) from error
+
+
+def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), folders: Sequence[str] = ()) -> Path:
+    """The folder `path`, which need not be there yet, if what a command writes can be written into it.
+
+    Args:
+      path: a leading ~ is the user's home.
+      field: what the message calls it, such as "--output".
+      files: names of the files that will be written there.
+      folders: names of the folders.
+
+    Raises:
+      InputError: names the field, the path and what is in the way.
+    """
+    folder, given = Path(path).expanduser(), f"{field} is {str(path)!r}"
+    with _complaints(path, field):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise InputError(f"{given}, a file; expected a folder")
+        for name in files:
+            if (folder / name).is_dir():
+                raise InputError(f"{given}, where {name} is a folder; expected a file")
+        for name in folders:
+            if os.path.lexists(folder / name) and not (folder / name).is_dir():
+                raise InputError(f"{given}, where {name} is a file; expected a folder")
+        for place in (folder, *(folder / name for name in folders)):
+            _try(place)
+    return folder
+
+
+def check_file(path: str | Path, *, field: str) -> Path:
+    """The file `path`, which need not be there yet, nor its folder, if it can be written; as `check_folder`."""
+    file = Path(path).expanduser()
+    with _complaints(path, field):
+        if file.is_dir():
+            raise InputError(f"{field} is {str(path)!r}, a folder; expected a file")
+        if not file.exists() or file.is_file():  # a device or a pipe takes what it is given
+            _try(file.parent)
+    return file
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Where to write what becomes the file `path` once it is whole; its folder is made where it is missing.
+
+    Raises:
+      OSError: names `path`.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe, which must stay what it is
+            yield path
+            return
+        path = Path(os.path.realpath(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            whole = Path(folder) / path.name
+            yield whole
+            os.replace(whole, path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def write_text(path: str | Path, text: str) -> None:
+    r"""Writes UTF-8 with lines that end in \n."""
+    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates.
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    with replacing(path) as whole:
+        whole.write_bytes(text.encode("utf-8"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON, which has no numbers that are not finite: they are null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def write_json_lines(path: str | Path, records: Iterable[Mapping]) -> None:
+    """Writes a record a line."""
+    write_text(path, "".join(to_json(record) + "\n" for record in records))
+
+
+def _record(line: bytes, fields: Mapping[str, Any]) -> dict | None:
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    values = ((record.get(name), kind) for name, kind in fields.items())
+    fits = (isinstance(value, kind) and not isinstance(value, bool) for value, kind in values)
+    return record if all(fits) else None
+
+
+def read_json_lines(path: str | Path, *, fields: Mapping[str, Any]) -> list[dict]:
+    """The records of a file that `write_json_lines` wrote, or that grew line by line.
+
+    Lines that are no records, such as the half line of a killed process, are passed over with a warning.
+
+    Args:
+      path: the file.
+      fields: what each record holds: the type, or types, by name.
+    """
+    records, passed = [], []
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), start=1):
+        record = _record(line, fields)
+        if record is not None:
+            records.append(record)
+        elif line.strip():
+            passed.append(number)
+    if passed:
+        shown = ", ".join(map(str, passed[:5])) + (", ..." if len(passed) > 5 else "")
+        _LOG.warning("%s: no record of %s, passed over: line %s", path, " and ".join(fields), shown)
+    return records

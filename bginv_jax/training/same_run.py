@@ -1,0 +1,88 @@
+"""Whether a config continues the run of a workdir: with the same settings, on the same data, wherever they lie."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+from etils import epath
+from ml_collections import ConfigDict
+
+from bginv_jax import config as configs
+from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
+from bginv_jax.training.checkpoints import Manager
+
+_LOG = logging.getLogger(__name__)
+
+# Fields that may change when a run is continued: they say what is read and written, not what is computed.
+_FREE = ("log_every", "checkpoint_every", "checkpoints_kept")
+
+# Fields that say where data are and how they are read: the data themselves are compared instead.
+_PHOTOGRAPHS = "background.photographs"
+_NAMES_OF_DATA = (*(name for name in configs.FIELDS if name.startswith("data.")), _PHOTOGRAPHS)
+
+
+def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
+    """Refuses to continue a run with another config or other data; the same data may lie elsewhere by another name.
+
+    Args:
+      meta: of the checkpoint.
+      config: to continue with.
+      description: of the data to continue with.
+
+    Raises:
+      InputError: names the field, both values, and what to do.
+    """
+    saved, current = configs.flatten(configs.saved_config(meta["config"])), configs.flatten(config)
+    for name, value in current.items():
+        if name not in (*_FREE, *_NAMES_OF_DATA) and saved[name] != value:
+            raise InputError(
+                f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
+                "give it that value, or another --workdir"
+            )
+    trained_on = Description.from_json(meta["dataset"])
+    _check_same_images(saved, current, trained_on, description)
+    _check_same_photographs(saved, current, trained_on.photographs, description.photographs)
+
+
+def _check_same_images(saved: dict, current: dict, trained_on: Description, description: Description) -> None:
+    trained_classes, classes = (len(one.class_names) for one in (trained_on, description))
+    if (trained_on.sha256, trained_classes) == (description.sha256, classes):
+        return
+    fields = [(f"config.{name}", saved[name], current[name]) for name in _NAMES_OF_DATA if name != _PHOTOGRAPHS]
+    names = ("shape", "train_count", "test_count")
+    counts = [(name, getattr(trained_on, name), getattr(description, name)) for name in names]
+    known = [*fields, *counts, ("the number of classes", trained_classes, classes)]
+    changes = ", ".join(f"{what} was {before!r} and is {now!r}" for what, before, now in known if before != now)
+    raise InputError(
+        f"config.data.source is {current['data.source']!r}, whose images or labels are not those that the run in this "
+        f"workdir was started with{f' ({changes})' if changes else ''}; expected the same data, or another --workdir"
+    )
+
+
+def _check_same_photographs(saved: dict, current: dict, noted: str, found: str) -> None:
+    before, now = saved[_PHOTOGRAPHS], current[_PHOTOGRAPHS]
+    if not noted and before != now and found:
+        _LOG.warning(
+            "config.%s is %r and was %r; whether the photographs are the same cannot be checked: the checkpoint is of "
+            "an older version, which did not note them",
+            *(_PHOTOGRAPHS, now, before),
+        )
+    if noted and noted != found:
+        raise InputError(
+            f"config.{_PHOTOGRAPHS} is {now!r}, whose photographs are not those that the run in this workdir was "
+            f"started with, of {before!r}; expected the same photographs, or another --workdir"
+        )
+
+
+def note_names(manager: Manager, step: int, meta: dict, config: ConfigDict, description: Description) -> None:
+    """Writes into a checkpoint where its data are now, after `check_same_run`; a run that has ended writes no other."""
+    if configs.flatten(configs.saved_config(meta["config"])) == configs.flatten(config):
+        return
+    place = Path(manager.directory) / str(step) / "meta"
+    with tempfile.TemporaryDirectory(dir=place.parent) as folder:  # so that the old file stays until the new is whole
+        meta = meta | {"config": config.to_dict(), "dataset": description.to_json()}
+        ocp.JsonCheckpointHandler().save(epath.Path(folder), args=ocp.args.JsonSave(meta))
+        for path in Path(folder).iterdir():
+            path.replace(place / path.name)

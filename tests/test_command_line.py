@@ -1,0 +1,156 @@
+"""How a command ends: in one line for the user and the system, with a traceback for everything else."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bginv_jax import command_line
+from bginv_jax.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("config.x is 1;\n  allowed: 2"), 2, "error: config.x is 1; allowed: 2"),
+        (OSError(errno.ENOSPC, "No space left on device", "/a/b"), 1, "error: /a/b: No space left on device"),
+        (PermissionError(errno.EACCES, "Permission denied", Path("/a")), 1, "error: /a: Permission denied"),
+        (OSError(errno.EROFS, "Read-only file system"), 1, "error: Read-only file system"),
+        (OSError("image file is truncated"), 1, "error: image file is truncated"),
+        (OSError(), 1, "error: OSError"),
+        (
+            ValueError("""FAILED: Error writing local file "/w/1/_sharding": disk [os_error_code='28']"""),
+            1,
+            f"error: /w/1/_sharding: {os.strerror(28)}",
+        ),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_a_command_ends_in_one_line(capsys, error, status, line):
+    with pytest.raises(SystemExit) as caught, command_line._ends_well(resumes=False):
+        raise error
+    assert caught.value.code == status
+    assert capsys.readouterr().err.strip() == line
+
+
+@pytest.mark.parametrize("error", [ValueError("unexpected JAX type"), TypeError("x"), RuntimeError("y"), KeyError("z")])
+def test_all_else_keeps_its_traceback(error):
+    with pytest.raises(type(error)) as caught, command_line._ends_well(resumes=False):
+        raise error
+    assert caught.value is error
+
+
+def test_only_what_continues_says_so(capsys):
+    with pytest.raises(SystemExit), command_line._ends_well(resumes=True):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "interrupted; the same command continues\n"
+    commands = [*(ROOT / "bginv_jax").glob("*.py"), *(ROOT / "experiments").glob("*.py")]
+    code = {path.stem: path.read_text(encoding="utf-8") for path in commands if path.stem != "command_line"}
+    resuming = {name for name, text in code.items() if "resumes=True" in text}
+    assert resuming == {"train", "table1", "ablation_table", "ingredients_table"}
+    assert resuming == {
+        name for name, text in code.items() if re.search(r"^    +(train\.)?train\(", text, re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("value", ["", " ", "\t\n"])
+def test_a_blank_path_is_refused(value):
+    with pytest.raises(InputError, match="^--html is .*; expected a path"):
+        command_line._PathParser("html").parse(value)
+
+
+def test_a_path_may_begin_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    parser = command_line._PathParser("output")
+    assert parser.parse("~/höhe") == "/home/somebody/höhe"
+    assert parser.parse("a b/~") == "a b/~"
+    with pytest.raises(InputError, match="--output is '~nobody-such/x'; expected ~ or the ~NAME of a user"):
+        parser.parse("~nobody-such/x")
+
+
+def test_every_flag_that_takes_a_path_is_defined_as_one():
+    for path in [*(ROOT / "bginv_jax").glob("*.py"), *(ROOT / "experiments").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        strings = re.findall(r'DEFINE_(?:multi_)?string\(\s*"(\w+)"', text)
+        assert set(strings) <= {"source", "recipe"}, path
+
+
+def _start(*words, stdout=subprocess.PIPE, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", **environment}
+    command = [sys.executable, *words]
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, cwd=ROOT, env=environment, encoding="utf-8", errors="replace"
+    )
+
+
+PROGRAM = """
+from absl import flags
+from bginv_jax import command_line
+def main():
+    print("99.0±0.1", flags.FLAGS.output, *flags.FLAGS.workdir or ())
+    if flags.FLAGS.lines: print("line\\n" * flags.FLAGS.lines)
+command_line.define_path("output", "here", "Somewhere.")
+command_line.define_path("workdir", None, "Somewhere else.", several=True)
+flags.DEFINE_integer("lines", 0, "How many.")
+command_line.run(main, required=[])
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    return str(tmp_path / "program.py")
+
+
+def test_a_locale_without_the_letters_is_no_reason_to_crash(program):
+    result = _start(program, "--output=é", "--workdir=a", "--workdir=b", **ASCII)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "99.0\\xb10.1 \\udcc3\\udca9 a b\n"
+
+
+@pytest.mark.parametrize("lines", [0, 100_000])
+def test_a_reader_that_leaves_ends_it_quietly(program, lines):
+    read, write = os.pipe()
+    os.close(read)
+    result = _start(program, f"--lines={lines}", stdout=write)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_below_what_is_printed_is_one_line(program):
+    with open("/dev/full", "wb") as full:
+        result = _start(program, stdout=full)
+    assert result.returncode == 1
+    assert result.stderr == f"error: standard output: {os.strerror(errno.ENOSPC)}\n"
+
+
+CONFIG = "--config=experiments/mnist_5k_vanilla.py"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("bginv_jax.train", CONFIG, "--workdir="), "--workdir is ''; expected a path"),
+        (("bginv_jax.train", CONFIG, "--workdir=setup.cfg"), "--workdir is 'setup.cfg', a file; expected a folder"),
+        (("bginv_jax.train", "--config=tests", "--workdir=w"), "'tests' is a folder; expected a Python file"),
+        (("bginv_jax.benchmark", "--config.foo=1"), "config.foo is unknown"),
+        (("bginv_jax.benchmark", "--phases="), "--phases is empty; allowed: vanilla, "),
+        (("bginv_jax.evaluate", "--workdir=nowhere", "--html=tests"), "--html is 'tests', a folder; expected a file"),
+        (("bginv_jax.figures", "--workdir=setup.cfg"), "by default each --workdir, is 'setup.cfg', a file"),
+        (("experiments.table1", "--output=setup.cfg/x"), "--output is 'setup.cfg/x', which cannot be written"),
+    ],
+)
+def test_the_doors_look_before_they_work(words, message):
+    result = _start("-m", *words)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
