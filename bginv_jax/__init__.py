@@ -6,11 +6,11 @@ The public names are imported when they are first asked for, so that a door that
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bginv_jax import forks as _forks  # watches from here on
-
 if TYPE_CHECKING:
     from bginv_jax.backgrounds import families
     from bginv_jax.evaluation.predictors import load_mask_generator, load_predictor, load_pure
+
+importlib.import_module("bginv_jax.forks")  # which watches from here on
 
 __all__ = ["families", "load_mask_generator", "load_predictor", "load_pure"]
 
