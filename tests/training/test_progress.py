@@ -67,7 +67,7 @@ def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog)
 
 
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
-    with _progress(tmp_path, step=0, log_every=2) as progress:
+    with _progress(tmp_path, log_every=2) as progress:
         for step in range(1, 7):
             progress.record(step, PHASE, {"loss": jnp.float32(1)}, 1)
     with (tmp_path / "metrics.jsonl").open("a") as lines:

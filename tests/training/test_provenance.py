@@ -23,7 +23,7 @@ def test_versions_and_command():
 
 def test_the_commit_of_a_repository_and_none_outside(tmp_path):
     def commit(folder):
-        script = "import bginv_jax.provenance as p; print(p.commit())"
+        script = "from bginv_jax.training import provenance; print(provenance.commit())"
         return subprocess.run(
             [sys.executable, "-c", script],
             cwd=folder,
@@ -47,5 +47,5 @@ def test_the_commit_of_a_repository_and_none_outside(tmp_path):
     git("add", ".")
     git("commit", "-qm", "all")
     assert commit(tmp_path) == git("rev-parse", "--short", "HEAD")
-    (tmp_path / "bginv_jax" / "report.py").write_text("changed = True\n")
+    (tmp_path / "bginv_jax" / "config.py").write_text("changed = True\n")
     assert commit(tmp_path) == git("rev-parse", "--short", "HEAD") + "+"
