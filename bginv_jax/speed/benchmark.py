@@ -14,6 +14,7 @@ from bginv_jax import config as configs
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.errors import InputError
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import registry
 from bginv_jax.speed import memory, peer_fields, timing
 from bginv_jax.speed import peer as peers
@@ -95,7 +96,7 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
     if config.mask.kind != "learned":
         trained, of = trained - {"f_m"}, f"{of} and config.mask.kind {config.mask.kind}"
     fits = [name for name, active in PHASES.items() if set(active) <= trained]
-    for phase in phases or [""]:
+    for phase in phases:
         if phase not in fits:
             raise InputError(f"--phases has {phase!r}; allowed with {of}: {', '.join(fits)}")
 
@@ -109,6 +110,7 @@ def _sized(config: ConfigDict, phase: str, batch_size: int) -> ConfigDict:
     return sized
 
 
+@own_settings()
 def benchmark(
     config: ConfigDict, *, phases: list[str], batch_sizes: list[int], peer: bool, pairs: int, seconds: float
 ) -> dict:

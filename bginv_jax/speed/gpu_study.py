@@ -32,9 +32,11 @@ from absl import app, flags
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import files
 from bginv_jax.backgrounds import BACKGROUNDS, compose_test
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.speed import kernels, timing
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import provenance
@@ -186,10 +188,11 @@ PARTS = {
 
 
 def _write(lines: Path, record: dict) -> None:
-    with lines.open("a") as file:
+    with lines.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
 
+@own_settings()
 def measure_part(name: str, study: Study, lines: Path) -> None:
     """Measures one part in this process, and appends its records to `lines` as they come."""
     start = time.perf_counter()
@@ -202,7 +205,6 @@ def measure_part(name: str, study: Study, lines: Path) -> None:
 
 def run_parts(names: list[str], output: Path, options: list[str], *, limit: float) -> bool:
     """Runs parts, each in a process of its own with `options`, for `limit` seconds together; says whether all did."""
-    output.mkdir(parents=True, exist_ok=True)
     lines, end, complete = output / "gpu_study.jsonl", time.monotonic() + limit, True
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
@@ -216,7 +218,7 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
             }
             command = [sys.executable, "-m", "bginv_jax.speed.gpu_study", f"--output={output}", f"--part={name}"]
             failure = None
-            with (output / f"{name}.log").open("w") as log:
+            with (output / f"{name}.log").open("w", encoding="utf-8") as log:
                 try:
                     subprocess.run(
                         [*command, *options],
@@ -229,7 +231,7 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
                 except subprocess.TimeoutExpired as error:
                     failure = f"stopped after {error.timeout:.0f} s"
                 except subprocess.CalledProcessError as error:
-                    said = (output / f"{name}.log").read_text().strip().splitlines()
+                    said = (output / f"{name}.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
                     failure = f"exit status {error.returncode}: {said[-1] if said else ''}"
             if failure:
                 complete = False
@@ -240,7 +242,7 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
 
 def main(_) -> None:
     values = flags.FLAGS
-    output = Path(values.output).expanduser()
+    output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
     if values.part is None:
         given = {name: getattr(values, name) for name in ("seconds", "source", "seeds", "profiled", "learned")}
         options = [f"--{name}={value}" for name, value in given.items()]

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
 from bginv_jax.data import sources
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.speed import peer, timing
 from bginv_jax.training import devices as hardware
 
@@ -30,6 +31,7 @@ def _resident_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
 
+@own_settings()
 def memory_of_this_process(config: ConfigDict, active: tuple[str, ...], side: str) -> dict[str, float | None]:
     """Takes a few steps of one side and says what memory this took at its peak: the host's, or else the device's.
 

@@ -58,8 +58,14 @@ def started(config: ConfigDict, dataset: Dataset, active: tuple[str, ...], varia
             variant=variant,
             device=device,
         )
-        yield trainer.run
-        del trainer
+
+        def run(count):
+            return trainer.run(count)
+
+        try:
+            yield run
+        finally:
+            trainer = None  # whoever still holds `run` holds no memory
 
 
 def _reason(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from bginv_jax import config as configs
 from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset, Split
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.speed import timing
 from bginv_jax.training import devices as hardware
 
@@ -42,6 +43,7 @@ def _dataset(size: int, count: int) -> Dataset:
     return Dataset(f"mnist_5k at {size}", train, train, digits.class_names, train.images.shape[1:])
 
 
+@own_settings()
 def measure(*, batch_size: int, size: int, seeds: int, images: int) -> dict:
     """The record of one point: images/s over all seeds, the median of five blocks of a second."""
     config = configs.default_config()

@@ -165,10 +165,14 @@ def warm_up(run: TakeSteps) -> tuple[float, float]:
     return max(first - usual, 0.0), usual
 
 
-def matmul_rate() -> float:
-    """The machine's measured rate of float32 matrix products, on all local devices at once, GFLOP/s."""
+def matmul_rate(*, sizes: tuple[int, ...] = ()) -> float:
+    """The machine's measured rate of float32 matrix products, on all local devices at once, GFLOP/s.
+
+    Args:
+      sizes: sides of the matrices, of which the fastest counts; by default what keeps the devices busy.
+    """
     devices = hardware.local()
-    sizes = (1024, 2048) if devices[0].platform == "cpu" else (4096, 8192)
+    sizes = sizes or ((1024, 2048) if hardware.on_cpu() else (4096, 8192))
     product, best = hardware.map_program(jnp.matmul, devices), 0.0
     for size in sizes:
         matrix = np.random.default_rng(0).standard_normal((size, size), np.float32)

@@ -10,7 +10,7 @@ from bginv_jax.speed import scaling
 def test_the_digits_are_enlarged_and_repeated():
     small, large = scaling._dataset(32, 9000), scaling._dataset(64, 1500)
     assert small.size == 32
-    assert small.train.images.shape == (9000, 28, 28, 1)
+    assert small.train.images.shape == (9000, 32, 32, 1)
     np.testing.assert_array_equal(small.train.images[4000:8000], small.train.images[:4000])
     assert large.size == 64
     assert large.train.images.shape == (1500, 64, 64, 1)
@@ -23,8 +23,13 @@ def test_one_thing_grows_at_a_time_and_all_points_are_drawn(tmp_path, monkeypatc
     monkeypatch.setattr(
         scaling, "measure", lambda **point: point | {"images_per_second": 1000 * (32 / point["size"]) ** 2}
     )
-    drawn = []
-    monkeypatch.setattr(scaling.Figure, "savefig", lambda figure, path: drawn.append((figure, path)))
+    drawn, save = [], scaling.Figure.savefig
+
+    def note(figure, path, **options):
+        drawn.append(figure)
+        save(figure, path, **options)
+
+    monkeypatch.setattr(scaling.Figure, "savefig", note)
     scaling.write(tmp_path)
     records = [json.loads(line) for line in (tmp_path / "scaling.jsonl").read_text().splitlines()]
     usual = {name: values[0] for name, (values, _) in scaling.AXES.items()}
@@ -32,8 +37,8 @@ def test_one_thing_grows_at_a_time_and_all_points_are_drawn(tmp_path, monkeypatc
     assert changed[0] == []
     assert all(len(names) == 1 for names in changed[1:])
     assert len(records) == 1 + sum(len(values) - 1 for values, _ in scaling.AXES.values())
-    ((figure, path),) = drawn
-    assert path == tmp_path / "scaling.png"
+    (figure,) = drawn
+    assert (tmp_path / "scaling.png").stat().st_size > 1000
     for axes, (values, _) in zip(figure.axes, scaling.AXES.values(), strict=True):
         (line,) = axes.lines
         np.testing.assert_array_equal(line.get_xdata(), sorted(values))

@@ -13,12 +13,13 @@ from bginv_jax.training import provenance
 ROOT = Path(__file__).parents[2]
 
 
-def test_versions_and_command():
+def test_versions_and_command(monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-m", "bginv_jax.train", "--workdir=my runs"])
     origin = provenance.describe()
     assert origin["versions"]["jax"] == jax.__version__
     assert origin["versions"]["python"] == sys.version.split()[0]
     assert origin["devices"] == "8 cpu"
-    assert "pytest" in origin["command"]
+    assert origin["command"] == "python3 -m bginv_jax.train '--workdir=my runs'"
 
 
 def test_the_commit_of_a_repository_and_none_outside(tmp_path):

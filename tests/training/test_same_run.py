@@ -95,9 +95,11 @@ def _write_photographs(folder, shade):
     return folder
 
 
+@pytest.mark.usefixtures("registry")
 def test_a_run_goes_on_where_its_data_have_moved_and_names_the_new_place(tiny_config, tiny_folder, tmp_path):
     photographs = _write_photographs(tmp_path / "photographs", 100)
     tiny_config.schedule, tiny_config.steps, tiny_config.mask.kind = ("f+f_b:1",), 1, "nonzero"
+    tiny_config.classifier, tiny_config.background.kind = "linear", "noise"
     tiny_config.background.update({"photographs": str(photographs), "pictured_share": 0.25, "plain_share": 0.25})
     loop.train(tiny_config, tmp_path / "run")
     before = _saved_meta(tmp_path / "run")
