@@ -105,7 +105,7 @@ def changed(config: ConfigDict, **fields) -> ConfigDict:
 def write_workdir(config: ConfigDict, workdir: Path) -> Path:
     """A workdir as the last step of a training leaves it, of networks as they begin, so that no step compiles."""
     run = wiring.wire(config, sources.load(config.data))
-    state = jax.jit(run.init)()._replace(step=jax.numpy.int32(config.steps))
+    state = run.init()._replace(step=jax.numpy.int32(config.steps))
     with checkpoints.open_manager(workdir, kept=1) as manager:
         checkpoints.save(manager, state, config, run.description, provenance.describe())
     return workdir

@@ -188,6 +188,7 @@ class Predictor:
             if self._forward is None:
                 method = self._trained.method
                 predict = method.predict_mask if self._state["masks"] else method.predict
+                assert predict is not None  # load_mask_generator asks before it loads one
                 self._forward = hardware.make_forward(predict, hardware.local())
             return self._trained, self._forward
 
@@ -252,9 +253,9 @@ def load_pure(
 
     Returns:
       apply, variables: apply(variables, images) -> outputs (N, ...), float32, of images (N, H, W, C), native or padded
-      size, uint8 or float in [0, 1]; types and ranges are not checked. It can be differentiated by the images, if they
-      are floats, and by the variables, a pytree of the networks by name; where f alone predicts, the gradients of the
-      others are 0.
+      size, uint8 or float in [0, 1], for any N; types and ranges are not checked. It can be differentiated by the
+      images, if they are floats, and by the variables, a pytree of the networks by name; where f alone predicts, the
+      gradients of the others are 0.
 
     Raises:
       InputError: if the workdir holds no checkpoint, or no such seed.
@@ -266,6 +267,7 @@ def load_pure(
     def apply(variables: Networks, images: jax.Array) -> jax.Array:
         forks.refuse()
         padded = pad_to(as_float(jnp.asarray(images)).astype(jnp.float32), size)
-        return trained.method.predict(variables, padded).astype(jnp.float32)
+        some = padded if len(padded) else jnp.zeros((1, *padded.shape[1:]))  # a network need not know what none is
+        return trained.method.predict(variables, some)[: len(padded)].astype(jnp.float32)
 
     return apply, trained.networks

@@ -59,7 +59,9 @@ class Run:
     def init(self) -> TrainState:
         """The state before the first step: of the one seed, or of all `config.seeds` together."""
         seeds = self.config.seeds or (self.config.seed,)
-        states = [init_state(seed, self.method.init, self.optimizers) for seed in seeds]
+        # As one program, which all seeds share: operation by operation a first start takes several seconds more.
+        init = jax.jit(lambda seed: init_state(seed, self.method.init, self.optimizers))
+        states = [init(seed) for seed in seeds]
         return stack_seeds(states) if self.several_seeds else states[0]
 
     def of_each_seed(self, networks: Networks) -> list[Networks]:

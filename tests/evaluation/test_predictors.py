@@ -250,6 +250,7 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
         ("import bginv_jax; apply, variables = bginv_jax.load_pure({w!r})", "apply(variables, images)", "refused"),
         ("import bginv_jax; jax.devices()", "bginv_jax.load_predictor({w!r})", "refused"),
         ("import bginv_jax; jax.devices()", "bginv_jax.families.draw(['ramp'], 1, size=16, seed=0)", "refused"),
+        ("jax.devices()", "import bginv_jax; bginv_jax.load_predictor({w!r})", "refused"),
         ("import bginv_jax", "bginv_jax.load_predictor({w!r})(images)", "worked"),
     ],
 )
