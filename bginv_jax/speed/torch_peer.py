@@ -43,10 +43,13 @@ def move(images: torch.Tensor, shifts: torch.Tensor, turns: torch.Tensor) -> tor
 
 
 def affine(layers: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """layers (N, C, S, S) where matrix (N, 2, 2) and offset (N, 2), in pixels (row, column) from the centre, say."""
+    """layers (N, C, S, S) where matrix (N, 2, 2) and offset (N, 2), in pixels (row, column) from the centre, say.
+
+    What comes from beyond the edge is as the edge.
+    """
     theta = torch.cat([matrix, 2 / layers.shape[-1] * offset[..., None]], 2)[:, [1, 0]][:, :, [1, 0, 2]]
     grid = F.affine_grid(theta, list(layers.shape), align_corners=False)
-    return F.grid_sample(layers, grid, align_corners=False)
+    return F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
 
 
 def draw_affine(count: int, size: int, augment: dict[str, Any], device: str) -> tuple[torch.Tensor, torch.Tensor]:
