@@ -10,7 +10,8 @@ Measures, each part in a process of its own, and writes each figure as a line of
     precision   the joint step by precision of products, and with convolutions in bfloat16; what it learns in some steps
 
 What a part writes to stderr goes to FOLDER/PART.log. A part that fails or takes too long says so in a line, and the
-next goes on. Every figure is the median of blocks of steps, taken as training takes them.
+next goes on. Every figure is the median of blocks of steps, taken as training takes them. The parts share compiled
+programs, so "compile_seconds" of a program that an earlier part compiled are those of reading it.
 """
 
 import contextlib
