@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from bginv_jax.backgrounds import families
     from bginv_jax.evaluation.predictors import load_mask_generator, load_predictor, load_pure
 
+importlib.import_module("bginv_jax.forks")  # which watches from here on
+
 __all__ = ["families", "load_mask_generator", "load_predictor", "load_pure"]
 
 _ROOMS = {

@@ -20,6 +20,7 @@ from ml_collections import config_flags
 from bginv_jax import config as configs
 from bginv_jax import config_files, files
 from bginv_jax.errors import InputError
+from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices
 
@@ -75,7 +76,8 @@ def check_output(*, names: Sequence[str]) -> Path:
     values = flags.FLAGS
     if values.output:
         return files.check_folder(values.output, field="--output", files=names)
-    return files.check_folder(values.workdir[0], field="--output, by default the first --workdir,", files=names)
+    workdir = predictors.find_workdir(values.workdir[0])
+    return files.check_folder(workdir, field="--output, by default the first --workdir,", files=names)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -192,7 +194,8 @@ def run(main: Callable[[], None], *, required: Sequence[str], resumes: bool = Fa
         _show_log()
         devices.use_all_processors()
         _keep_compiled_programs()
-        own_settings()(main)()
+        with own_settings():
+            main()
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

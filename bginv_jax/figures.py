@@ -9,11 +9,12 @@ from absl import flags
 from bginv_jax import command_line, files
 from bginv_jax.evaluation import scoring
 from bginv_jax.evaluation.figures import FILES, write
+from bginv_jax.evaluation.predictors import find_workdir
 
 
 def main() -> None:
     values = flags.FLAGS
-    outputs = [values.output] * len(values.workdir) if values.output else values.workdir
+    outputs = [values.output] * len(values.workdir) if values.output else list(map(find_workdir, values.workdir))
     field = "--output" if values.output else "--output, by default each --workdir,"
     outputs = [files.check_folder(output, field=field, files=FILES) for output in outputs]
     for run, output in zip(scoring.load(values.workdir, source=values.source, folder=values.dir), outputs, strict=True):

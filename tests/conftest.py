@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 # Eight devices, to test what is split over them. Most of the suite's time is compiling, which takes half as long
@@ -13,9 +15,13 @@ os.environ["XLA_FLAGS"] = (
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
 from bginv_jax.data import sources
+from bginv_jax.training import checkpoints, provenance, wiring
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,8 +29,10 @@ def _compile_once(tmp_path_factory, worker_id):
     """Many tests, processes that they start, and workers compile the same programs, and share them."""
     base = tmp_path_factory.getbasetemp()
     folder = str((base if worker_id == "master" else base.parent) / "compiled")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    jax.config.update("jax_compilation_cache_dir", folder)
+    keep_all = {"persistent_cache_min_compile_time_secs": 0, "persistent_cache_min_entry_size_bytes": -1}
+    for name, value in {"compilation_cache_dir": folder, **keep_all}.items():
+        os.environ[f"JAX_{name.upper()}"] = str(value)
+        jax.config.update(f"jax_{name}", value)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,11 +48,9 @@ def write_idx(path: Path, array: np.ndarray) -> None:
     path.write_bytes(header + array.astype(np.uint8).tobytes())
 
 
-@pytest.fixture
-def tiny_folder(tmp_path):
+def write_tiny_folder(folder: Path) -> Path:
     """An IDX folder: 48 images to train and 21 to test, 12x12, of a bar that is upright, level or slanted."""
     random = np.random.RandomState(0)
-    folder = tmp_path / "tiny"
     folder.mkdir()
     for stem, count in (("train", 48), ("t10k", 21)):
         labels = np.arange(count) % 3
@@ -58,11 +64,10 @@ def tiny_folder(tmp_path):
     return folder
 
 
-@pytest.fixture
-def tiny_config(tiny_folder):
+def make_tiny_config(folder: Path) -> ConfigDict:
     """A proposal of 9 steps on the tiny set: three steps a phase, a checkpoint every two."""
     config = configs.default_config()
-    config.data.source = f"idx:{tiny_folder}"
+    config.data.source = f"idx:{folder}"
     config.schedule = ("f:3", "f_m:3", "f+f_b:3")
     config.steps = 9
     config.batch_size = 16
@@ -72,6 +77,62 @@ def tiny_config(tiny_folder):
     config.log_every = 2
     config.checkpoint_every = 2
     return config
+
+
+@pytest.fixture
+def tiny_folder(tmp_path):
+    return write_tiny_folder(tmp_path / "tiny")
+
+
+@pytest.fixture
+def tiny_config(tiny_folder):
+    return make_tiny_config(tiny_folder)
+
+
+@pytest.fixture(scope="module")
+def module_config(tmp_path_factory):
+    """The tiny config on a folder that the tests of a file share; they copy what they change."""
+    return make_tiny_config(write_tiny_folder(tmp_path_factory.mktemp("data") / "tiny"))
+
+
+def changed(config: ConfigDict, **fields) -> ConfigDict:
+    """A copy with other values of some fields."""
+    copy = config.copy_and_resolve_references()
+    copy.update(fields)
+    return copy
+
+
+def write_workdir(config: ConfigDict, workdir: Path) -> Path:
+    """A workdir as the last step of a training leaves it, of networks as they begin, so that no step compiles."""
+    run = wiring.wire(config, sources.load(config.data))
+    state = jax.jit(run.init)()._replace(step=jax.numpy.int32(config.steps))
+    with checkpoints.open_manager(workdir, kept=1) as manager:
+        checkpoints.save(manager, state, config, run.description, provenance.describe())
+    return workdir
+
+
+def door(module: str, *flags: str, devices: int = 1, **environment: str) -> dict:
+    """Arguments of subprocess that run a command on so many CPU devices."""
+    xla = "--xla_backend_optimization_level=0"
+    environment = (
+        os.environ | {"XLA_FLAGS": xla, "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)} | environment
+    )
+    return {"args": [sys.executable, "-m", f"bginv_jax.{module}", *flags], "cwd": ROOT, "env": environment}
+
+
+def run_door(module: str, *flags: str, **options) -> subprocess.CompletedProcess:
+    """Runs a command to its end; options as `door`."""
+    return subprocess.run(**door(module, *flags, **options), capture_output=True, text=True, timeout=300)
+
+
+def same_bits(a, b) -> bool:
+    """Whether two trees of arrays and keys are the same, bit for bit."""
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    raw = [
+        [np.asarray(jax.random.key_data(x) if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else x) for x in pair]
+        for pair in pairs
+    ]
+    return all(x.tobytes() == y.tobytes() and x.dtype == y.dtype for x, y in raw)
 
 
 @pytest.fixture(scope="session")

@@ -97,7 +97,7 @@ def test_the_defaults_are_valid_and_described():
         ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
         ("steps", 10**30, r"config.steps is 10+; allowed: an integer of at least 1 and below 2\*\*31"),
         ("weight_decay", float("inf"), r"config.weight_decay is inf; allowed: a number of at least 0.0 and below"),
-        ("schedule", ("f:1", "f_m:" + "9" * 400), r"config.schedule is .* with positive shares"),
+        ("schedule", ("f:1", "f_m:" + "9" * 400), r"config.schedule is .* and positive shares"),
         ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
         ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
         ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),

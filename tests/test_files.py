@@ -183,7 +183,7 @@ def _without_encoding(tree):
         given = {keyword.arg for keyword in node.keywords}
         modes = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
         binary = any("b" in mode and len(mode) <= 3 for mode in modes)
-        system = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "os"
+        system = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") in ("os", "gzip", "Image")
         if name in ("open", "read_text"):
             if "encoding" not in given and not system and not binary:
                 yield node.lineno

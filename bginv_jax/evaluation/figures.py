@@ -4,7 +4,7 @@ figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, 
 proposal's; all of the first seed, on the data set's first test image of each class.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +202,16 @@ def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
     return networks_figure(x, m, b, texts(method.task.describe(outputs)))
 
 
-def write(run: scoring.TrainedRun, records: Sequence[dict], output: Path) -> list[str]:
+def write(
+    run: scoring.TrainedRun, records: Sequence[dict], output: Path, *, without: Collection[str] = ()
+) -> list[str]:
     """Writes the figures that a workdir has to the folder `output` and returns their names.
 
     Args:
       run: of `scoring.load`.
       records: of `scoring.score`, its own among them.
       output: made where it is missing.
+      without: the names of figures that another run has drawn.
     """
     trained = run.seeds[0]
     method, seed = trained.config.method, trained.config.seed
@@ -224,12 +227,13 @@ def write(run: scoring.TrainedRun, records: Sequence[dict], output: Path) -> lis
         drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}
     else:
         drawn = {"figure3.png": _three_networks(trained, run.dataset)} if trained.method.paint else {}
-    taken = progress.read_backgrounds(run.workdir)
+    taken = {} if "figure4.png" in without else progress.read_backgrounds(run.workdir)
     if taken:
         strips, epochs = list(taken.values()), _epochs(list(taken), trained)
         drawn["figure4.png"] = epochs_strip(strips, epochs)
         write_animation(strips, epochs, output / "figure4.gif")
-    for name, figure in drawn.items():
+    written = [name for name in drawn if name not in without]
+    for name in written:
         with files.replacing(output / name) as whole:
-            figure.savefig(whole)
-    return [*drawn, "figure4.gif"] if taken else list(drawn)
+            drawn[name].savefig(whole)
+    return [*written, "figure4.gif"] if taken else written

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bginv_jax import config as configs
 from bginv_jax.evaluation import scoring, table1
+from bginv_jax.evaluation.records import measure_of, measure_title
 from bginv_jax.training import provenance
 
 _STYLE = """
@@ -21,8 +22,8 @@ pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; white-space: pre-wr
 """
 
 _CAPTIONS = {
-    "rates.png": "Accuracy as the Random background fills",
-    "figure1.png": "Figure 1: the vanilla network's accuracy (%) on each background",
+    "rates.png": "As the Random background fills",
+    "figure1.png": "Figure 1: a network without masks or attention on each background",
     "figure2.png": "Figure 2: where the attention baseline looks, and what it crops",
     "figure3.png": "Figure 3: images on their way through the three networks",
     "figure4.png": "Figure 4: what the background generator makes of the same noise along the epochs",
@@ -109,8 +110,8 @@ def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures
         _element("h1", "Background invariance by adversarial learning"),
         _element(
             "p",
-            "Test accuracy (%) on the backgrounds of the poster (Cruz et al., ICPR 2020), mean ± standard "
-            "deviation where there are several seeds.",
+            f"{measure_title(measure_of(records))} of the test images on the backgrounds of the poster (Cruz et al., "
+            "ICPR 2020), mean ± standard deviation where there are several seeds.",
         ),
         _table(records),
         *shown,

@@ -1,7 +1,8 @@
 """Records of scores, and the rows that tables and figures draw from them alone.
 
 A record of classification is {"dataset", "method", "seed", "background", "correct", "count", "accuracy"}, accuracy in
-percent. A record of another task has its measures by name, and under "measure" the name of the one that tables show.
+percent. A record of another task has its measures by name, under "measure" the name of the one that tables show, and
+"larger_is_better".
 """
 
 import dataclasses
@@ -31,6 +32,11 @@ def measure_of(records: Iterable[dict]) -> str:
     if len(measures) > 1:
         raise InputError(f"records of {' and of '.join(measures)}; a table shows one measure")
     return measures[0]
+
+
+def larger_is_better(records: Iterable[dict]) -> bool:
+    """Whether a larger value of what records show is better."""
+    return all(record.get("larger_is_better", True) for record in records)
 
 
 def measure_title(measure: str) -> str:

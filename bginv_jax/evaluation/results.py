@@ -42,7 +42,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     drawn: set[str] = set()
     for run in runs:
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does
-            written += figures.write(run, records, output)
+            written += figures.write(run, records, output, without=written)
         drawn.add(run.seeds[0].config.method)
     if html is not None:
         files.write_text(html, page.render(runs, records, [output / name for name in written]))

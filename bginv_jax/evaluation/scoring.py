@@ -84,7 +84,9 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
 def record(task: Task, measures: dict[str, np.ndarray]) -> dict[str, Any]:
     """What a record says of all images, from the task's measures of each; other than the accuracy, it is named."""
     values = task.record(measures)
-    return values if task.shown == "accuracy" else values | {"measure": task.shown}
+    if task.shown == "accuracy":
+        return values
+    return values | {"measure": task.shown, "larger_is_better": task.larger_is_better}
 
 
 def measure(task: Task, outputs: np.ndarray, targets: Targets) -> dict[str, np.ndarray]:

@@ -116,7 +116,7 @@ def variants(records: Mapping[str, Sequence[dict]]) -> list[list[str]]:
 def reproduced(records: Sequence[dict], *, within: float = 3.0) -> str:
     """Says of each row which of the poster's figures it comes within so many points of."""
     said = []
-    for row in (row for row in rows(records) if row.method in POSTER):
+    for row in (row for row in rows(records) if row.method in POSTER and row.measure == "accuracy"):
         gaps = [mean - poster for mean, poster in zip(row.means, POSTER[row.method], strict=True)]
         near = [f"{head} {gap:+.1f}" for head, gap in zip(_COLUMNS, gaps, strict=True) if abs(gap) <= within]
         far = [f"{head} {gap:+.1f}" for head, gap in zip(_COLUMNS, gaps, strict=True) if abs(gap) > within]

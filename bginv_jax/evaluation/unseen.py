@@ -20,7 +20,7 @@ from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring, table1
-from bginv_jax.evaluation.records import measure_of, measure_title, number, value
+from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, value
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.compose import compose
 from bginv_jax.images.masks import dilate
@@ -120,7 +120,7 @@ def _mean_and_worst(records: Sequence[dict], measure: str) -> list[str]:
     by_seed: dict[int, list[float]] = {}
     for record in records:
         by_seed.setdefault(record["seed"], []).append(value(record))
-    worst = min if measure == "accuracy" else max
+    worst = min if larger_is_better(records) else max
     return [number(np.mean([how(values) for values in by_seed.values()]), measure) for how in (np.mean, worst)]
 
 

@@ -21,8 +21,11 @@ Measures = dict[str, jax.Array]
 
 
 def _means(measures: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    count = len(next(iter(measures.values())))
-    return {"count": count} | {name: float(np.mean(values, dtype=np.float64)) for name, values in measures.items()}
+    """The count and the means; of "accuracy" in percent, as every record has it."""
+    means = {name: float(np.mean(values, dtype=np.float64)) for name, values in measures.items()}
+    if "accuracy" in means:
+        means["accuracy"] *= 100
+    return {"count": len(next(iter(measures.values())))} | means
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Task:
     loss(outputs, targets) -> (N,), what f and f_m minimise and f_b maximises.
     measures(outputs, targets) -> {name: (N,)}, what is reported.
     shown: which of them a table shows, and `larger_is_better` whether that is good.
-    record(measures) -> what a record says of all images, among it `shown`; by default the count and the means.
+    record(measures) -> what a record says of all images, among it `shown`; by default the count and the means, of an
+      accuracy in percent.
     move(targets, moves) -> the targets of images that were moved so (`images.augment.Moves`); by default they stay.
     describe(outputs) -> a text for each image, for figures.
     """

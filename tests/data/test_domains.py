@@ -110,7 +110,7 @@ def test_a_trained_lenet_is_scored_on_every_domain(tiny_config, tmp_path):
 
 
 def test_a_workdir_of_other_images_is_refused(monkeypatch):
-    trained = SimpleNamespace(dataset={"shape": [28, 28, 1]})
+    trained = SimpleNamespace(description=SimpleNamespace(shape=(28, 28, 1)))
     monkeypatch.setattr(predictors, "load_seeds", lambda workdir: [trained])
     with pytest.raises(ValueError, match=r"runs/a was trained on images \(28, 28, 1\); expected \(32, 32, 3\)"):
         runpy.run_path(str(TABLE))["score"]("runs/a", [])

@@ -82,9 +82,9 @@ def test_the_folder_is_found_wherever_it_lies(tiny_folder, monkeypatch):
     monkeypatch.chdir(moved.parent)
     monkeypatch.setenv("HOME", str(moved.parent))
     for folder in (moved.name, f"./{moved.name}/", f"~/{moved.name}"):
-        assert _load(f"idx:{folder}").description == expected.describe()
+        assert _load(f"idx:{folder}").description == expected.description
     monkeypatch.chdir(moved)
-    assert _load("idx:.").description == expected.describe()
+    assert _load("idx:.").description == expected.description
 
 
 @pytest.mark.parametrize("folder", ["nowhere", "~no_such_user/digits", "a\0b"])

@@ -10,6 +10,7 @@ from skimage import transform
 from bginv_jax.config import default_config
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import _fit, resize
+from bginv_jax.images.pixels import crop_to
 from tests.conftest import write_idx
 
 
@@ -21,8 +22,9 @@ def _load(source, **fields):
 
 
 def test_mnist_5k_is_a_fixed_stratified_split(mnist_5k):
-    assert mnist_5k.train.images.shape == (4000, 28, 28, 1)
-    assert mnist_5k.test.images.shape == (1000, 28, 28, 1)
+    assert mnist_5k.shape == (28, 28, 1)
+    assert mnist_5k.train.images.shape == (4000, 32, 32, 1)
+    assert mnist_5k.test.images.shape == (1000, 32, 32, 1)
     assert np.bincount(mnist_5k.train.targets).tolist() == [400] * 10
     assert np.bincount(mnist_5k.test.targets).tolist() == [100] * 10
     assert mnist_5k.train.images.dtype == np.uint8
@@ -126,20 +128,20 @@ def test_tfds_equals_the_idx_files_and_needs_no_tensorflow(shared_data):
     folder = str(shared_data / "tensorflow_datasets")
     dataset = _load("tfds:mnist", dir=folder, train_split="train[:500]")
     raw = _load(f"idx:{shared_data / 'mnist_idx'}")
-    assert dataset.train.images.shape == (500, 28, 28, 1)
+    assert (dataset.train.images.shape, dataset.shape) == ((500, 32, 32, 1), (28, 28, 1))
     assert len(dataset.class_names) == 10
     assert sorted(image.tobytes() for image in dataset.test.images) == sorted(i.tobytes() for i in raw.test.images)
     assert np.bincount(dataset.test.targets).tolist() == np.bincount(raw.test.targets).tolist()
     assert "tensorflow" not in sys.modules
     small = _load("tfds:fashion_mnist", dir=folder, train_split="train[:20]", test_split="test[:10]", image_size=20)
-    assert small.train.images.shape == (20, 20, 20, 1)
+    assert (small.train.images.shape, small.shape) == ((20, 32, 32, 1), (20, 20, 1))
     assert small.class_names[0] == "T-shirt/top"
     protocol = _load(
         "tfds:mnist", dir=folder, train_split="train[:20]", test_split="test[:10]", image_size=32, channels=3
     )
     native = _load("tfds:mnist", dir=folder, train_split="train[:20]", test_split="test[:10]")
     assert protocol.train.images.shape == (20, 32, 32, 3)
-    np.testing.assert_array_equal(protocol.test.images[..., 1:2], resize(native.test.images, 32))
+    np.testing.assert_array_equal(protocol.test.images[..., 1:2], resize(crop_to(native.test.images, (28, 28)), 32))
     with pytest.raises(ValueError, match="config.data.test_split is 'val'; allowed: t.*, and slices"):
         _load("tfds:mnist", dir=folder, test_split="val", train_split="train[:10]")
 
@@ -200,12 +202,12 @@ def test_every_source_takes_a_size_and_channels(mnist_5k, tiny_folder):
     digits = _load("mnist_5k", image_size=32, channels=3)
     assert (digits.shape, digits.size) == ((32, 32, 3), 32)
     np.testing.assert_array_equal(digits.test.images[..., 0], digits.test.images[..., 2])
-    np.testing.assert_array_equal(digits.test.images[..., :1], resize(mnist_5k.test.images, 32))
+    np.testing.assert_array_equal(digits.test.images[..., :1], resize(crop_to(mnist_5k.test.images, (28, 28)), 32))
     assert np.abs(digits.train.images.mean() - mnist_5k.train.images.mean()) < 0.5  # the digit grows with the side
     tiny = _load(f"idx:{tiny_folder}", image_size=16, channels=3)
     assert tiny.train.images.shape == (48, 16, 16, 3)
     same, grey = _load(f"idx:{tiny_folder}", channels=1), _load(f"idx:{tiny_folder}")
-    assert same.describe() == grey.describe()
+    assert same.description == grey.description
     for stem, count in (("train", 48), ("t10k", 21)):
         write_idx(tiny_folder / f"{stem}-images-idx3-ubyte", np.ones((count, 12, 12, 3)))
     with pytest.raises(ValueError, match="config.data.channels is 1; allowed for data set idx:tiny: 0 or 3"):

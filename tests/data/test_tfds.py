@@ -11,6 +11,7 @@ import requests
 from PIL import Image
 
 from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.images.pixels import crop_to
 from tests.data.test_sources import _load
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -85,7 +86,7 @@ def _message(source, folder, **fields):
 def test_a_version_is_no_other_data_set(bars):
     folder = str(bars.parents[1])
     described = _load("tfds:bars", dir=folder).description
-    assert (described["name"], described["train_count"], described["test_count"]) == ("tfds:bars", 12, 6)
+    assert (described.name, described.train_count, described.test_count) == ("tfds:bars", 12, 6)
     for name in ("bars:1.0.0", "bars:1.*.*", "Bars"):
         assert _load(f"tfds:{name}", dir=folder).description == described
     for fields in ({"train_split": "train[:100%]", "test_split": "test[0:]"}, {"train_split": "train[:5]+train[5:]"}):
@@ -279,7 +280,7 @@ def test_a_split_that_is_none_or_holds_none_is_refused(bars, field, split):
 def test_percent_slices_and_sums_are_read(bars):
     load = functools.partial(_load, "tfds:bars", dir=str(bars.parents[1]))
     dataset = load(train_split="train[:25%]+train[-2:]", test_split="test[50%:]")
-    assert dataset.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11]
+    assert crop_to(dataset.train.images, dataset.shape[:2])[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11]
     assert dataset.test.targets.tolist() == [0, 1, 2]
 
 

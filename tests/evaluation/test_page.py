@@ -10,7 +10,7 @@ from skimage import io
 
 from bginv_jax import config as configs
 from bginv_jax.backgrounds.patterns import BACKGROUNDS
-from bginv_jax.data.dataset import Dataset, Split
+from bginv_jax.data.dataset import Dataset, Description, Split
 from bginv_jax.evaluation import page, predictors, scoring
 
 _VOID = {"meta", "img"}
@@ -44,27 +44,28 @@ class _Reader(HTMLParser):
 def page_and_png(tmp_path):
     config = configs.default_config()
     config.method, config.schedule, config.steps, config.data.source = "vanilla", ("f:1",), 100, "idx:<b>&'x'"
-    described = {"name": "idx:<script>alert(1)</script>", "train_count": 640, "sha256": "abc123"}
+    name, shape = "idx:<script>alert(1)</script>", (28, 28, 1)
+    description = Description(name, shape, 32, ("a",), train_count=640, test_count=1, sha256="abc123")
     origin = {"command": "train --x='<&>'", "commit": "1234567", "versions": {"jax": "9.9"}, "devices": "3 cpu"}
     seeds = []
     for seed in (3, 5):
         own = config.copy_and_resolve_references()
         own.seed = seed
-        seeds.append(predictors.Trained(None, {}, own, described, origin, 100))
-    split = Split(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.int32))
-    runs = [scoring.Run(Path("runs/<i>mine</i>"), seeds, Dataset(described["name"], split, split, ("a",)))]
+        seeds.append(predictors.Trained(None, {}, own, description, origin, 100))
+    split = Split(np.zeros((1, 32, 32, 1), np.uint8), np.zeros(1, np.int32))
+    runs = [scoring.TrainedRun(Path("runs/<i>mine</i>"), seeds, Dataset(name, split, split, ("a",), shape))]
     records = [
         {
-            "dataset": described["name"],
+            "dataset": name,
             "method": "vanilla",
             "seed": seed,
-            "background": name,
+            "background": background,
             "correct": 7,
             "count": 10,
             "accuracy": 70.0 + seed,
         }
         for seed in (3, 5)
-        for name in BACKGROUNDS
+        for background in BACKGROUNDS
     ]
     io.imsave(tmp_path / "figure1.png", np.arange(64, dtype=np.uint8).reshape(8, 8), check_contrast=False)
     (tmp_path / "results.jsonl").write_text("{}")

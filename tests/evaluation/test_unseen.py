@@ -3,6 +3,7 @@
 import numpy as np
 
 from bginv_jax.evaluation import unseen
+from bginv_jax.methods.tasks import Task
 
 
 def test_halos_and_contrasts_come_in_all_pairs():
@@ -21,14 +22,11 @@ def test_hits_by_hand():
         for halo, contrast in ((0, 1.0), (1, 1.0), (2, 0.5))
     ]
     expected = np.array([81, 81 - 4, 1 + 0.5 * (81 - 13)])
-    hits = unseen.find_hits(
-        lambda x: x.sum(axis=(1, 2, 3)),
-        lambda outputs, targets: np.abs(outputs - targets) < 0.01,
-        x,
-        x > 0,
-        np.array([81, expected[2]]),
-        settings,
+    task = Task(1, loss=None, measures=lambda outputs, targets: {"hit": np.abs(outputs - targets) < 0.01}, shown="hit")
+    measured = unseen.measure_settings(
+        lambda x: x.sum(axis=(1, 2, 3)), task, x, x > 0, np.array([81, expected[2]]), settings
     )
+    hits = [measures["hit"] for measures in measured]
     np.testing.assert_array_equal(hits, [[True, False], [False, False], [False, True]])
 
 

@@ -8,6 +8,7 @@ from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.methods.tasks import CLASSIFICATION, TASKS, classification, regression
+from tests.methods.toys import SQUARES
 
 
 def test_classification_loss_and_hits():
@@ -30,6 +31,11 @@ def test_smoothed_labels_by_hand():
 def test_a_record_of_hits_counts_them():
     hits = np.array([True, False, True, True])
     assert CLASSIFICATION.record({"accuracy": hits}) == {"correct": 3, "count": 4, "accuracy": 75.0}
+
+
+def test_an_accuracy_of_any_task_is_recorded_in_percent():
+    record = SQUARES.record({"accuracy": np.array([True, False, True, True]), "error": np.array([0, 1, 0, 0])})
+    assert record == {"count": 4, "accuracy": 75.0, "error": 0.25}
 
 
 def test_predicted_classes_are_told_by_name():

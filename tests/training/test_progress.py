@@ -5,7 +5,6 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 from bginv_jax.methods.schedule import Phase
@@ -44,13 +43,13 @@ PHASE = Phase(("f",), 0, 8)
 MASK_PHASE = Phase(("f_m",), 8, 10)
 
 
-def _config(log_every=5):
-    return ConfigDict({"steps": 10, "batch_size": 4, "log_every": log_every, "seeds": ()})
+def _progress(folder, *, step=0, log_every=5):
+    return Progress(folder, step=step, steps=10, images_per_step=4, log_every=log_every)
 
 
 def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog):
     caplog.set_level("INFO", "bginv_jax")
-    with Progress(tmp_path, _config(), step=0) as progress:
+    with _progress(tmp_path) as progress:
         for step in range(1, 9):
             progress.record(step, PHASE, {"loss": jnp.float32(step), "accuracy": jnp.float32(0.25)}, 1)
         for step in (9, 10):
@@ -68,12 +67,12 @@ def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog)
 
 
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
-    with Progress(tmp_path, _config(2), step=0) as progress:
+    with _progress(tmp_path, log_every=2) as progress:
         for step in range(1, 7):
             progress.record(step, PHASE, {"loss": jnp.float32(1)}, 1)
     with (tmp_path / "metrics.jsonl").open("a") as lines:
         lines.write('{"step": 8, "pha')  # the process was killed while it wrote
-    with Progress(tmp_path, _config(2), step=4) as progress:
+    with _progress(tmp_path, step=4, log_every=2) as progress:
         for step in (5, 6):
             progress.record(step, PHASE, {"loss": jnp.float32(2)}, 1)
     assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]
@@ -131,7 +130,7 @@ def test_what_is_no_strip_is_passed_over_with_a_warning(tmp_path, caplog):
 def test_stray_lines_do_not_take_the_valid_ones_with_them(tmp_path, caplog):
     lines = [b'{"step": 2, "loss": NaN}', b'{"note": "by hand"}', b"[3]", b"\xff", b'{"step": 4, "loss": 1.0}', b'{"st']
     (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
-    with Progress(tmp_path, _config(2), step=4) as progress:
+    with _progress(tmp_path, step=4, log_every=2) as progress:
         for step in (5, 6):
             progress.record(step, PHASE, {"loss": jnp.float32(jnp.nan)}, 1)
     assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, None), (4, 1.0), (6, None)]

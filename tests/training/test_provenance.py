@@ -13,17 +13,18 @@ from bginv_jax.training import provenance
 ROOT = Path(__file__).parents[2]
 
 
-def test_versions_and_command():
+def test_versions_and_command(monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["/usr/bin/python3", "-m", "bginv_jax.train", "--workdir=my runs"])
     origin = provenance.describe()
     assert origin["versions"]["jax"] == jax.__version__
     assert origin["versions"]["python"] == sys.version.split()[0]
     assert origin["devices"] == "8 cpu"
-    assert "pytest" in origin["command"]
+    assert origin["command"] == "python3 -m bginv_jax.train '--workdir=my runs'"
 
 
 def test_the_commit_of_a_repository_and_none_outside(tmp_path):
     def commit(folder):
-        script = "import bginv_jax.provenance as p; print(p.commit())"
+        script = "from bginv_jax.training import provenance; print(provenance.commit())"
         return subprocess.run(
             [sys.executable, "-c", script],
             cwd=folder,
@@ -47,5 +48,5 @@ def test_the_commit_of_a_repository_and_none_outside(tmp_path):
     git("add", ".")
     git("commit", "-qm", "all")
     assert commit(tmp_path) == git("rev-parse", "--short", "HEAD")
-    (tmp_path / "bginv_jax" / "report.py").write_text("changed = True\n")
+    (tmp_path / "bginv_jax" / "config.py").write_text("changed = True\n")
     assert commit(tmp_path) == git("rev-parse", "--short", "HEAD") + "+"
