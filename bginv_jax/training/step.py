@@ -132,7 +132,7 @@ def learn(
     statistics = jax.tree.map(
         lambda new, old: new.astype(old.dtype), statistics, {n: state.statistics[n] for n in statistics}
     )
-    seen = gradients if learning.check_gradients else {name: () for name in active}
+    seen = gradients if learning.check_gradients else dict.fromkeys(active, ())
     finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (seen, metrics)))
     after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})
     return after, metrics, finite

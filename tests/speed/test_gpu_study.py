@@ -2,9 +2,11 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
 
-from bginv_jax.speed import gpu_study, timing
+from bginv_jax.speed import gpu_study, study, timing
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import step
 
@@ -15,13 +17,13 @@ def records(small_networks, tiny_config, tmp_path, monkeypatch):
     device = hardware.local()[:1]
     monkeypatch.setattr(hardware, "local", lambda: device)
     monkeypatch.setattr(timing, "_TRIAL_SECONDS", 0.01)
-    monkeypatch.setattr(gpu_study, "_JOINT", ("f",))
-    monkeypatch.setattr(gpu_study, "PHASES", {"vanilla": ("f",), "mask": ("f_m",)})
+    monkeypatch.setattr(study, "_JOINT", ("f",))
+    monkeypatch.setattr(study, "PHASES", {"vanilla": ("f",), "mask": ("f_m",)})
     tiny_config.augment.update({"rotation": 0.0, "shift": 0.0, "zoom": 0.0})
-    study = gpu_study.Study(tiny_config, seconds=0.01, batch_sizes=(8, 16), seeds=2, profiled=2, learned=2)
+    small = study.Study(tiny_config, seconds=0.01, batch_sizes=(8, 16), seeds=2, profiled=2, learned=2)
 
     def measure(part):
-        gpu_study.measure_part(part, study, tmp_path / "lines.jsonl")
+        gpu_study.measure_part(part, small, tmp_path / "lines.jsonl")
         first, *others = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
         assert first["origin"]["versions"]["jax"]
         assert all(record["part"] == part for record in (first, *others))
@@ -32,7 +34,7 @@ def records(small_networks, tiny_config, tmp_path, monkeypatch):
 
 def test_phases_are_timed_at_each_batch_size(records):
     found = {(record["batch_size"], record["phase"]): record for record in records("phases")}
-    assert list(found) == [(size, phase) for size in (8, 16) for phase in gpu_study.PHASES]
+    assert list(found) == [(size, phase) for size in (8, 16) for phase in study.PHASES]
     for (size, _), record in found.items():
         assert 0 < record["lowest"] <= record["microseconds_per_step"] <= record["highest"]
         assert record["images_per_second"] == pytest.approx(1e6 * size / record["microseconds_per_step"])
@@ -72,12 +74,24 @@ def test_precisions_are_timed_with_what_they_learn(records):
     assert all(0 <= record[name] <= 100 for record in found for name in ("accuracy_clean", "accuracy_mean"))
 
 
-def test_the_check_of_health_is_left_out(records):
-    assert [record["checked"] for record in records("health")] == [True, False]
+def test_health_is_timed_by_what_is_looked_at(records, monkeypatch):
+    looks, look, take_time, shares = [], step._is_finite, study.Study.time, []
+    monkeypatch.setattr(step, "_is_finite", lambda tree: looks.append(bool(jax.tree.leaves(tree))) or look(tree))
+
+    def time(*arguments):
+        looks.clear()
+        result = take_time(*arguments)
+        shares.append(np.mean(looks or [0]))
+        return result
+
+    monkeypatch.setattr(study.Study, "time", time)
+    assert [record["checked"] for record in records("health")] == ["metrics", "metrics and gradients", "nothing"]
+    assert 0 < shares[0] < shares[1] == 1  # of the trees that are looked at, those that hold anything
+    assert shares[2] == 0
 
 
 def test_command_buffers_are_told_to_xla_by_process():
-    flags = {name: part.xla_flags for name, part in gpu_study.PARTS.items() if name.startswith("commands")}
+    flags = {name: part.xla_flags for name, part in study.PARTS.items() if name.startswith("commands")}
     assert flags["commands_default"] == ""
     assert flags["commands_off"] == "--xla_gpu_enable_command_buffer="
     assert len(set(flags.values())) == len(flags) == 4
