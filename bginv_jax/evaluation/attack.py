@@ -23,6 +23,7 @@ from bginv_jax.evaluation import attack_charts, scoring, search, table1
 from bginv_jax.evaluation.records import title
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import CLASSIFICATION, Task
 
 _LOG = logging.getLogger("bginv_jax.attack")  # run with -m, __name__ is __main__
@@ -157,6 +158,7 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
     return [{**own, **record} for record in records], figure
 
 
+@own_settings()
 def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo: int, options: Options) -> list[dict]:
     """Attacks the first seed of each run, writes everything to the folder `output`, prints the table; the records.
 

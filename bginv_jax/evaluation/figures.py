@@ -23,6 +23,7 @@ from bginv_jax.evaluation.table1 import COLOURS
 from bginv_jax.images import attention
 from bginv_jax.images.compose import compose
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import schedule
 from bginv_jax.methods.tasks import Targets
 from bginv_jax.training import progress
@@ -202,6 +203,7 @@ def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
     return networks_figure(x, m, b, texts(method.task.describe(outputs)))
 
 
+@own_settings()
 def write(
     run: scoring.TrainedRun, records: Sequence[dict], output: Path, *, without: Collection[str] = ()
 ) -> list[str]:

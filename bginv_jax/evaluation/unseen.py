@@ -25,6 +25,7 @@ from bginv_jax.images.augment import random_crops
 from bginv_jax.images.compose import compose
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import Targets, Task
 from bginv_jax.training import devices as hardware
 
@@ -160,6 +161,7 @@ def _keep(run: scoring.TrainedRun, seeds: Sequence[int]) -> scoring.TrainedRun:
     return run._replace(seeds=kept)
 
 
+@own_settings()
 def write(
     runs: Sequence[scoring.TrainedRun],
     output: str | Path,
