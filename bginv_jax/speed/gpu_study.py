@@ -21,8 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import jax
@@ -66,7 +67,7 @@ class Study:
     profiled: int = 50
     learned: int = 1000
 
-    def at(self, batch_size: int | None = None, **fields) -> ConfigDict:
+    def at(self, batch_size: int | None = None, **fields: Any) -> ConfigDict:
         """The config at a batch size, the first by default."""
         config = self.config.copy_and_resolve_references()
         config.update({"batch_size": batch_size or self.batch_sizes[0], **fields})
@@ -152,7 +153,11 @@ def _accuracy(study: Study, dataset: Dataset) -> dict[str, float]:
         for name in BACKGROUNDS
         for images in [compose_test(dataset.test.images, name)]
     }
-    return {"steps": study.learned, "accuracy_clean": correct["none"], "accuracy_mean": np.mean([*correct.values()])}
+    return {
+        "steps": study.learned,
+        "accuracy_clean": correct["none"],
+        "accuracy_mean": float(np.mean([*correct.values()])),
+    }
 
 
 def precision(study: Study, dataset: Dataset) -> Iterator[dict]:
@@ -240,7 +245,7 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
     return complete
 
 
-def main(_) -> None:
+def main(_: Sequence[str]) -> None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
     if values.part is None:
