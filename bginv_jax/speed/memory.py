@@ -26,7 +26,9 @@ def _resident_mb() -> float:
     try:
         # Linux counts the parent's memory into a child's ru_maxrss, but not into this.
         status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-        return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
+        peak = re.search(r"VmHWM:\s*(\d+) kB", status)
+        assert peak, "Linux has this line for every process"
+        return int(peak[1]) * 1024 / 1e6
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 

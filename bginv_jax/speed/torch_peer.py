@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ml_collections import ConfigDict
 from torch import nn
 
 from bginv_jax.methods.contract import Layout
@@ -137,6 +138,7 @@ def objective(
         mask_total, masks, metrics = _mask_terms(networks, images, targets, settings["mask"])
         masks, terms = (masks > 0.5).float(), [mask_total]
     if "f_b" in active:
+        assert masks is not None, "f_b paints behind masks, given or just made"
         composed, brightness = _composites(networks, images[plain:], masks[plain:], draws, settings)
         x, terms = torch.cat([images[:plain], composed]), [*terms, *brightness]
     if "f" in active:
@@ -164,7 +166,18 @@ class Trainer:
       InputError: for what this peer does not do.
     """
 
-    def __init__(self, config, images, masks, targets, *, classes, active, variant="eager", device="cpu"):
+    def __init__(
+        self,
+        config: ConfigDict,
+        images: np.ndarray,
+        masks: np.ndarray | None,
+        targets: np.ndarray,
+        *,
+        classes: int,
+        active: tuple[str, ...],
+        variant: str = "eager",
+        device: str = "cpu",
+    ):
         settings = peer_fields.settings(config)
         if device == "cuda":  # as JAX does by default
             torch.set_float32_matmul_precision("high")
@@ -184,7 +197,8 @@ class Trainer:
             for name in active
         }
         self._loss = torch_variants.compiled(self._draw_loss, variant)
-        self._done, self._order = 0, None
+        self._done = 0
+        self._order: torch.Tensor | None = None
 
     def _draw_loss(self, chosen):
         """The objective of the batch at places `chosen` of the training set, freshly augmented and composed."""
@@ -226,6 +240,7 @@ class Trainer:
         for _ in range(count):
             if self._done % batches == 0:
                 self._order = torch.randperm(len(self._targets), device=self._device)
+            assert self._order is not None, "drawn at an epoch's first step"
             first = self._done % batches * self._batch_size
             total, metrics = self._loss(self._order[first : first + self._batch_size])
             self.update(total)

@@ -154,7 +154,7 @@ def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
 
 
 def train_step(
-    state: TrainState, feed: Resident | Streamed, device: jax.Array, *, learning: Learning, mapped: bool = False
+    state: TrainState, feed: Resident | Streamed, device: jax.Array | int, *, learning: Learning, mapped: bool = False
 ) -> tuple[TrainState, Metrics, Finite]:
     """One step: the device's share of the batch is drawn from the feed, and learned from; returns as `learn`.
 
