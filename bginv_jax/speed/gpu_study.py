@@ -85,7 +85,7 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
     return complete
 
 
-def main(_) -> None:
+def main(_: list[str]) -> None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
     if values.part is None:

@@ -8,6 +8,7 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 import jax
@@ -46,7 +47,7 @@ class Study:
     profiled: int = 50
     learned: int = 1000
 
-    def at(self, batch_size: int | None = None, **fields) -> ConfigDict:
+    def at(self, batch_size: int | None = None, **fields: Any) -> ConfigDict:
         """The config at a batch size, the first by default."""
         config = self.config.copy_and_resolve_references()
         config.update({"batch_size": batch_size or self.batch_sizes[0], **fields})
@@ -146,7 +147,11 @@ def _accuracy(study: Study, dataset: Dataset) -> dict[str, float]:
         for name in BACKGROUNDS
         for images in [compose_test(dataset.test.images, name)]
     }
-    return {"steps": study.learned, "accuracy_clean": correct["none"], "accuracy_mean": np.mean([*correct.values()])}
+    return {
+        "steps": study.learned,
+        "accuracy_clean": correct["none"],
+        "accuracy_mean": float(np.mean([*correct.values()])),
+    }
 
 
 def precision(study: Study, dataset: Dataset) -> Iterator[dict]:
