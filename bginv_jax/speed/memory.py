@@ -19,6 +19,7 @@ from bginv_jax.training import devices as hardware
 
 SIDES = ("jax", *peer.VARIANTS)
 _STEPS = 3
+UNKNOWN: dict[str, float | None] = dict.fromkeys(("peak_mb", "imports_mb", "first_start_mb"))
 
 
 def _resident_mb() -> float:
@@ -80,6 +81,6 @@ def measure(config: ConfigDict, phase: str, side: str) -> tuple[dict[str, float 
             done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
             if done.returncode:
                 last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-                return dict.fromkeys(("peak_mb", "imports_mb", "first_start_mb")), [f"memory is unknown: {last}"]
+                return UNKNOWN, [f"memory is unknown: {last}"]
             starts.append(json.loads(done.stdout.splitlines()[-1]))
     return starts[-1] | {"first_start_mb": starts[0]["peak_mb"]}, []
