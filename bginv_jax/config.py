@@ -37,10 +37,10 @@ def _one_of(default: str, meaning: str, choices: Collection[str]) -> Field:
 
 def _number(default: float, meaning: str, low: float, high: float | None = None) -> Field:
     kind = "an integer" if isinstance(default, int) else "a number"
-    limits = f"of at least {low} and below 2**31" if high is None else f"from {low} to {high}"
-    return Field(
-        default, meaning, f"{kind} {limits}", lambda value: low <= value <= (2**31 - 1 if high is None else high)
-    )
+    if high is not None:
+        return Field(default, meaning, f"{kind} from {low} to {high}", lambda value: low <= value <= high)
+    bound, shown = (2**31, "2**31") if isinstance(default, int) else (3.4e38, "3.4e38")  # of int32 and float32
+    return Field(default, meaning, f"{kind} of at least {low} and below {shown}", lambda value: low <= value < bound)
 
 
 def _switch(default: bool, meaning: str) -> Field:

@@ -96,7 +96,8 @@ def test_the_defaults_are_valid_and_described():
         ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
         ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
         ("steps", 10**30, r"config.steps is 10+; allowed: an integer of at least 1 and below 2\*\*31"),
-        ("weight_decay", float("inf"), r"config.weight_decay is inf; allowed: a number of at least 0.0 and below"),
+        ("weight_decay", float("inf"), r"config.weight_decay is inf; allowed: a number of at least 0.0 and"),
+        ("mask.area_weight", 1e39, r"config.mask.area_weight is 1e\+39; allowed: a number of at least 0.0 and below"),
         ("schedule", ("f:1", "f_m:" + "9" * 400), r"config.schedule is .* and positive shares"),
         ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
         ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
@@ -140,6 +141,13 @@ def test_a_wrong_value_is_refused(name, value, message):
     config.update_from_flattened_dict({name: value})
     with pytest.raises(ValueError, match=message):
         configs.validate(config)
+
+
+@pytest.mark.parametrize("name", ["weight_decay", "mask.area_weight", "background.brightness_weight"])
+def test_a_number_may_be_as_large_as_float32_has_them(name):
+    config = configs.default_config()
+    config.update_from_flattened_dict({name: 1e30})
+    configs.validate(config)
 
 
 def test_wrong_types_and_names_are_refused():

@@ -97,8 +97,10 @@ def save(manager: Manager, train_state: TrainState, config: ConfigDict, descript
     copy = _copy(_saved(train_state))
     items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
     step = int(train_state.step)
-    if step in manager.all_steps():
-        manager.delete(step)  # a damaged one, which restore passed over
+    for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step
+        if damaged >= step:
+            _LOG.warning("checkpoint %d of %s, which cannot be read, is removed", damaged, manager.directory)
+            manager.delete(damaged)
     manager.save(step, args=items)
 
 

@@ -132,7 +132,7 @@ def learn(
     statistics = jax.tree.map(
         lambda new, old: new.astype(old.dtype), statistics, {n: state.statistics[n] for n in statistics}
     )
-    seen = gradients if learning.check_gradients else {name: () for name in active}
+    seen = gradients if learning.check_gradients else dict.fromkeys(active, ())
     finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (seen, metrics)))
     after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})
     return after, metrics, finite
@@ -154,7 +154,7 @@ def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
 
 
 def train_step(
-    state: TrainState, feed: Resident | Streamed, device: jax.Array, *, learning: Learning, mapped: bool = False
+    state: TrainState, feed: Resident | Streamed, device: jax.Array | int, *, learning: Learning, mapped: bool = False
 ) -> tuple[TrainState, Metrics, Finite]:
     """One step: the device's share of the batch is drawn from the feed, and learned from; returns as `learn`.
 

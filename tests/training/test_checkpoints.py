@@ -75,6 +75,20 @@ def test_a_damaged_checkpoint_is_passed_over_and_written_again(saved, caplog):
     assert_same_bits(_restore(workdir, states[0]), states[1])
 
 
+def test_damaged_checkpoints_after_the_newest_whole_one_do_not_keep_others_from_being_written(saved, caplog):
+    workdir, states, config = saved
+    _damage(workdir, 4)
+    (workdir / "checkpoints" / "12").mkdir()
+    (workdir / "checkpoints" / "notes.txt").touch()
+    with checkpoints.open_manager(workdir, kept=2) as manager:
+        assert_same_bits(checkpoints.restore(manager, lambda meta: states[0])[0], states[0])
+        third = states[1]._replace(step=jnp.int32(3))
+        checkpoints.save(manager, third, config, DESCRIPTION, {})
+    assert caplog.text.count("which cannot be read, is removed") == 2
+    assert_same_bits(_restore(workdir, states[0]), third)
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["2", "3", "notes.txt"]
+
+
 def test_no_checkpoint_and_none_intact(saved, tmp_path_factory):
     assert _restore(tmp_path_factory.mktemp("empty"), None) is None
     workdir, states, _ = saved
