@@ -39,10 +39,10 @@ def main() -> None:
         peer=values.peer == "torch",
         pairs=values.pairs,
         seconds=values.seconds,
+        with_memory=values.memory,
+        output=output,
     )
     print(text(result))
-    if output:
-        files.write_text(output, files.to_json(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
@@ -52,6 +52,7 @@ if __name__ == "__main__":
     flags.DEFINE_enum("peer", None, ["torch"], "Time the same steps in PyTorch too, by turns.")
     flags.DEFINE_integer("pairs", FEWEST_PAIRS, "Timings of each phase and batch size; at least 7 with --peer.")
     flags.DEFINE_float("seconds", 2.0, "That each side is timed, for each phase and batch size.", lower_bound=0)
+    flags.DEFINE_bool("memory", True, "Measure peaks of memory, too, each in processes that are started for it.")
     command_line.define_path("output", None, "A JSON file for the records and the machine.")
     flags.DEFINE_enum(
         "measure_memory_of", None, memory.SIDES, "What the benchmark calls itself with: prints a peak in MB."

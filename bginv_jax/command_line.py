@@ -54,7 +54,8 @@ class _PathParser(flags.ArgumentParser):
 
 def define_path(name: str, default: str | None, meaning: str, *, several: bool = False) -> None:
     """Defines a flag that takes a path, or `several` where it is repeated."""
-    parser, serializer = _PathParser(name), flags.ArgumentSerializer()
+    parser = _PathParser(name)
+    serializer: flags.ArgumentSerializer[str] = flags.ArgumentSerializer()
     if several:
         flags.DEFINE_multi(parser, serializer, name, default, meaning)
     else:
@@ -91,7 +92,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _explain(argv: list[str], error: Exception) -> str:
     """Says which config field is wrong and what is allowed, where the error is about one."""
-    cause = error
+    cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, InputError):  # of a parser here, which absl wraps into an error of its own
             return str(cause)
@@ -110,7 +111,7 @@ def _explain(argv: list[str], error: Exception) -> str:
 
 def _keep_compiled_programs() -> None:
     """Keeps compiled programs in the user's cache folder, for the next start, unless JAX is told of another folder."""
-    if jax.config.jax_compilation_cache_dir is not None:
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # JAX adds it when it runs
         return
     try:
         # A program for one processor may use instructions that another lacks, and home folders are shared.

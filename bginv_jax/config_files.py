@@ -37,7 +37,9 @@ def _siblings_first(path: Path) -> Iterator[None]:
 
 def _run(path: Path) -> ModuleType:
     loader = importlib.machinery.SourceFileLoader(_MODULE, str(path))
-    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(_MODULE, loader))
+    spec = importlib.util.spec_from_loader(_MODULE, loader)
+    assert spec is not None, "the loader is given"
+    module = importlib.util.module_from_spec(spec)
     sys.modules[_MODULE] = module  # dataclasses look their module up
     loader.exec_module(module)
     return module

@@ -6,6 +6,7 @@ A family is a pure function (key, size) -> background (size, size) float32 in [0
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,11 +26,11 @@ def _pixels(size: int) -> jax.Array:
     return jnp.stack(jnp.meshgrid(place, place, indexing="ij"), axis=-1)
 
 
-def _uniform(key, low, high, shape=()):
+def _uniform(key: jax.Array, low: Any, high: Any, shape: tuple[int, ...] = ()) -> jax.Array:
     return jax.random.uniform(key, shape, minval=low, maxval=high)
 
 
-def _some(key, least: int, most: int) -> jax.Array:
+def _some(key: jax.Array, least: int, most: int) -> jax.Array:
     """Which of `most` things are there, at least `least` of them: bool (most,)."""
     return jnp.arange(most) < jax.random.randint(key, (), least, most + 1)
 
@@ -86,33 +87,33 @@ def _leaves(key: jax.Array, inside: jax.Array) -> jax.Array:
     return jax.lax.scan(lay, jnp.full(inside.shape[1:], greys[-1]), (inside, greys[:-1]))[0]
 
 
-def plain(key, size):
+def plain(key: jax.Array, size: int) -> jax.Array:
     """One grey."""
     return jnp.full((size, size), _uniform(key, 0.05, 1))
 
 
-def ramp(key, size):
+def ramp(key: jax.Array, size: int) -> jax.Array:
     """A grey that changes evenly along a direction."""
     keys = jax.random.split(key, 3)
     start, end = _uniform(keys[1], 0, 1), _uniform(keys[2], 0, 1)
     return start + (end - start) * _stretched(_projected(_pixels(size), _uniform(keys[0], 0, 2 * jnp.pi)))
 
 
-def smooth(key, size):
+def smooth(key: jax.Array, size: int) -> jax.Array:
     """Noise without what is finer than a random length."""
     keys = jax.random.split(key)
     finest = _uniform(keys[0], 1.5, 8)
     return _noise(keys[1], size, lambda frequency: jnp.exp(-((frequency / finest) ** 2)))
 
 
-def fractal(key, size):
+def fractal(key: jax.Array, size: int) -> jax.Array:
     """Noise with a spectrum like that of photographs, 1/f^a."""
     keys = jax.random.split(key)
     power = _uniform(keys[0], 0.8, 2)
     return _noise(keys[1], size, lambda frequency: jnp.maximum(frequency, 1.0) ** -power)
 
 
-def blobs(key, size):
+def blobs(key: jax.Array, size: int) -> jax.Array:
     """Spots without a shape, of one grey."""
     keys = jax.random.split(key, 4)
     finest = _uniform(keys[0], 2, 6)
@@ -130,7 +131,7 @@ def pen(parameters: jax.Array, size: int) -> jax.Array:
     return _drawn(distance, 0.5 + 3.5 * parameters[:, 6, None, None]).max(axis=0)
 
 
-def strokes(key, size):
+def strokes(key: jax.Array, size: int) -> jax.Array:
     """Two to six strokes of a pen, bent as they come."""
     keys = jax.random.split(key, 3)
     parameters = jax.random.uniform(keys[0], (6, 7))
@@ -138,7 +139,7 @@ def strokes(key, size):
     return _inked(keys[2], pen(jnp.where(there, parameters, parameters[0]), size))
 
 
-def segments(key, size):
+def segments(key: jax.Array, size: int) -> jax.Array:
     """Three to nine straight lines across."""
     keys = jax.random.split(key, 4)
     corners = _uniform(keys[0], -6, _SIDE + 6, (9, 2, 2))
@@ -147,7 +148,7 @@ def segments(key, size):
     return _inked(keys[2], _drawn(distance, _uniform(keys[3], 0.5, 3, (9, 1, 1))).max(axis=0))
 
 
-def zigzags(key, size):
+def zigzags(key: jax.Array, size: int) -> jax.Array:
     """One line that turns three to ten times."""
     keys = jax.random.split(key, 4)
     corners = _uniform(keys[0], 0, _SIDE, (11, 2))
@@ -156,7 +157,7 @@ def zigzags(key, size):
     return _inked(keys[2], _drawn(distance, _uniform(keys[3], 0.5, 3)))
 
 
-def rectangles(key, size):
+def rectangles(key: jax.Array, size: int) -> jax.Array:
     """Upright rectangles over each other."""
     keys = jax.random.split(key, 4)
     middle, half = _uniform(keys[0], 0, _SIDE, (12, 1, 1, 2)), _uniform(keys[1], 1, 10, (12, 1, 1, 2))
@@ -164,7 +165,7 @@ def rectangles(key, size):
     return _leaves(keys[2], inside & _some(keys[3], 4, 12)[:, None, None])
 
 
-def triangles(key, size):
+def triangles(key: jax.Array, size: int) -> jax.Array:
     """Triangles over each other."""
     keys = jax.random.split(key, 3)
     corners = _uniform(keys[0], -4, _SIDE + 4, (8, 3, 2))
@@ -187,27 +188,27 @@ def _to_sites(key, size, most):
     return jnp.where(there, jnp.linalg.norm(_pixels(size) - sites, axis=-1), 4 * _SIDE)
 
 
-def cells(key, size):
+def cells(key: jax.Array, size: int) -> jax.Array:
     """Each pixel has the grey of the site that it is nearest to."""
     keys = jax.random.split(key)
     return jax.random.uniform(keys[0], (24,))[_to_sites(keys[1], size, 24).argmin(axis=0)]
 
 
-def cracks(key, size):
+def cracks(key: jax.Array, size: int) -> jax.Array:
     """The lines between such cells."""
     keys = jax.random.split(key, 3)
     nearest = -jax.lax.top_k(-jnp.moveaxis(_to_sites(keys[0], size, 16), 0, -1), 2)[0]
     return _inked(keys[1], _drawn(nearest[..., 1] - nearest[..., 0], _uniform(keys[2], 0.5, 3)))
 
 
-def waves(key, size):
+def waves(key: jax.Array, size: int) -> jax.Array:
     """A sine along a direction."""
     keys = jax.random.split(key, 4)
     along = _projected(_pixels(size), _uniform(keys[0], 0, jnp.pi)) / _uniform(keys[1], 3, 16)
     return _inked(keys[3], 0.5 + 0.5 * jnp.sin(2 * jnp.pi * (along + _uniform(keys[2], 0, 1))))
 
 
-def bars(key, size):
+def bars(key: jax.Array, size: int) -> jax.Array:
     """Bars of random widths and greys along a direction, as on a parcel."""
     keys = jax.random.split(key, 3)
     along = _projected(_pixels(size), _uniform(keys[0], 0, jnp.pi)) + _SIDE
@@ -215,7 +216,7 @@ def bars(key, size):
     return jax.random.uniform(keys[2], (41,))[jnp.searchsorted(edges, along)]
 
 
-def discs(key, size):
+def discs(key: jax.Array, size: int) -> jax.Array:
     """Four to twenty-four discs of one grey."""
     keys = jax.random.split(key, 4)
     middle, radius = _uniform(keys[0], 0, _SIDE, (24, 1, 1, 2)), _uniform(keys[1], 0.8, 4, (24, 1, 1))
@@ -224,7 +225,7 @@ def discs(key, size):
     return _inked(keys[3], jnp.clip(0.5 - outside, 0, 1))
 
 
-def arcs(key, size):
+def arcs(key: jax.Array, size: int) -> jax.Array:
     """Two to six parts of circles, as thick as a pen."""
     keys = jax.random.split(key, 5)
     offset = _pixels(size) - _uniform(keys[0], -4, _SIDE + 4, (6, 1, 1, 2))
@@ -236,7 +237,7 @@ def arcs(key, size):
     return _inked(jax.random.fold_in(key, 5), _drawn(jnp.where(there, distance, _SIDE), widths).max(axis=0))
 
 
-def weave(key, size):
+def weave(key: jax.Array, size: int) -> jax.Array:
     """Two sets of threads across each other."""
     keys = jax.random.split(key, 4)
     turn, period, phase = _uniform(keys[0], 0, jnp.pi), _uniform(keys[1], 3, 10, (2,)), _uniform(keys[2], 0, 1, (2,))
@@ -245,7 +246,7 @@ def weave(key, size):
     return _inked(keys[3], jax.nn.sigmoid(4 * jnp.maximum(*threads)))
 
 
-def rays(key, size):
+def rays(key: jax.Array, size: int) -> jax.Array:
     """Sectors around a point, of random greys."""
     keys = jax.random.split(key, 4)
     offset = _pixels(size) - _uniform(keys[0], -6, _SIDE + 6, (2,))
@@ -254,7 +255,7 @@ def rays(key, size):
     return jax.random.uniform(keys[3], (17,))[jnp.floor(turn * count).astype(int)]
 
 
-def spirals(key, size):
+def spirals(key: jax.Array, size: int) -> jax.Array:
     """A spiral around a point."""
     keys = jax.random.split(key, 5)
     offset = _pixels(size) - _uniform(keys[0], 4, _SIDE - 4, (2,))
@@ -265,7 +266,7 @@ def spirals(key, size):
     return _inked(keys[4], _drawn(gap, _uniform(jax.random.fold_in(key, 5), 0.5, 3)))
 
 
-def letters(key, size):
+def letters(key: jax.Array, size: int) -> jax.Array:
     """Two to five signs of a foreign script, each of three strokes between points of a small grid."""
     keys = jax.random.split(key, 6)
     places = _uniform(keys[0], 0, _SIDE - 8, (5, 1, 1, 2))
@@ -277,7 +278,7 @@ def letters(key, size):
     return _inked(keys[4], _drawn(distance, _uniform(keys[5], 0.5, 3, (5, 1, 1))).max(axis=0))
 
 
-def marble(key, size):
+def marble(key: jax.Array, size: int) -> jax.Array:
     """Veins: waves bent by smooth noise."""
     keys = jax.random.split(key, 5)
     bend = _noise(keys[0], size, lambda frequency: jnp.exp(-((frequency / 3) ** 2)))
@@ -285,7 +286,7 @@ def marble(key, size):
     return _inked(keys[3], jnp.abs(jnp.sin(jnp.pi * (along + _uniform(keys[4], 0.5, 2.5) * bend))) ** 2)
 
 
-def pebbles(key, size):
+def pebbles(key: jax.Array, size: int) -> jax.Array:
     """Ellipses over each other."""
     keys = jax.random.split(key, 5)
     offset = _pixels(size) - _uniform(keys[0], 0, _SIDE, (20, 1, 1, 2))

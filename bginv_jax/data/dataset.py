@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 from skimage import transform
 
 from bginv_jax.errors import InputError
@@ -55,13 +56,10 @@ class Description:
     def from_json(cls, values: Mapping[str, Any]) -> "Description":
         """The description that was written as JSON values, by this version or an earlier one."""
         known = {field.name for field in dataclasses.fields(cls)}
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in values.items()
-                if name in known
-            }
-        )
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
+        }
+        return cls(**fields)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, for `from_json`."""
@@ -82,7 +80,7 @@ class Split:
     @property
     def objects(self) -> np.ndarray:
         """The true masks, or else where any channel is above 0: bool (N, size, size, 1)."""
-        return (self.images > 0).any(axis=-1, keepdims=True) if self.masks is None else self.masks
+        return np.any(self.images > 0, axis=-1, keepdims=True) if self.masks is None else self.masks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +125,7 @@ def fingerprint(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -155,7 +153,7 @@ def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
     return np.concatenate(resized)
 
 
-def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Images with the size and channels that the config asks for: (N, H, W, C)."""
     shapes = {image.shape for image in images}
     if len(shapes) == 1:
@@ -166,6 +164,7 @@ def _fit(config, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.nda
         )
     if config.image_size:
         images = resize(images, config.image_size)
+    assert isinstance(images, np.ndarray), "of one size, or resized to it"
     channels = images.shape[-1]
     if config.channels in (0, channels):
         return images
@@ -188,9 +187,9 @@ def _warn_of_classes(name: str, class_names: Sequence[str], train: np.ndarray, t
 
 
 def make_dataset(
-    config,
+    config: ConfigDict,
     name: str,
-    splits: dict[str, tuple[Sequence[np.ndarray], Any]],
+    splits: Mapping[str, tuple[np.ndarray | Sequence[np.ndarray], Any]],
     class_names: Sequence[str] | None = None,
 ) -> Dataset:
     """Fits the images to the config, checks what every source must satisfy, and pads.
@@ -212,21 +211,21 @@ def make_dataset(
             raise InputError(f"{where}: {len(images)} images but {found} labels; expected as many of each")
         if not len(images):
             raise InputError(f"{where} is empty; expected at least one image")
-    splits = {split: (_fit(config, name, images), labels) for split, (images, labels) in splits.items()}
-    for split, (images, _) in splits.items():
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+    fitted = {split: (_fit(config, name, images), labels) for split, (images, labels) in splits.items()}
+    for split, (array, _) in fitted.items():
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
             raise InputError(
-                f"data set {name}, split {split}: images are {images.dtype} {images.shape[1:]}; expected uint8 "
+                f"data set {name}, split {split}: images are {array.dtype} {array.shape[1:]}; expected uint8 "
                 "(height, width, 1 or 3)"
             )
-    shapes = {split: images.shape[1:] for split, (images, _) in splits.items()}
+    shapes = {split: array.shape[1:] for split, (array, _) in fitted.items()}
     if shapes["train"] != shapes["test"]:
         raise InputError(f"data set {name}: images of {shapes['train']} to train, {shapes['test']} to test")
     if class_names != ():
-        class_names, splits = _check_labels(name, splits, class_names)
+        class_names, fitted = _check_labels(name, fitted, class_names)
     shape = shapes["train"]
     arrays = {
-        split: Split(pad_to(images, padded_size(*shape[:2])), targets) for split, (images, targets) in splits.items()
+        split: Split(pad_to(array, padded_size(*shape[:2])), targets) for split, (array, targets) in fitted.items()
     }
     return Dataset(name, arrays["train"], arrays["test"], tuple(class_names), shape)
 

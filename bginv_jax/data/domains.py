@@ -7,7 +7,8 @@ Images are (N, H, W, C) uint8.
 from collections.abc import Sequence
 
 import numpy as np
-from skimage import img_as_ubyte, transform
+from skimage import transform
+from skimage.util import img_as_ubyte
 
 from bginv_jax.data.dataset import resize
 from bginv_jax.errors import InputError
@@ -40,11 +41,11 @@ def blend(digits: np.ndarray, photographs: Sequence[np.ndarray], *, seed: int) -
     for _ in digits:
         chosen = random.randint(len(shapes))
         places.append((chosen, *(random.randint(side - size + 1) for side in shapes[chosen])))
-    places = np.reshape(places, (-1, 3))
+    crops = np.reshape(places, (-1, 3))
     blended = np.zeros((*digits.shape[:3], 3), np.uint8)
     for number, photograph in enumerate(photographs):
-        for i in np.flatnonzero(places[:, 0] == number):
-            _, top, left = places[i]
+        for i in np.flatnonzero(crops[:, 0] == number):
+            _, top, left = crops[i]
             crop = img_as_ubyte(photograph[top : top + size, left : left + size])
             blended[i] = np.abs(crop.astype(np.int16) - digits[i])
     return blended

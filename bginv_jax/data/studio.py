@@ -39,4 +39,4 @@ def place(images: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """
     opacity = images.astype(np.float32) / 255
     placed = opacity * _INK + (1 - opacity) * backdrop(kind, images.shape[1])[..., None]
-    return np.round(255 * placed).astype(np.uint8), (images > 0).any(axis=-1, keepdims=True)
+    return np.round(255 * placed).astype(np.uint8), np.any(images > 0, axis=-1, keepdims=True)

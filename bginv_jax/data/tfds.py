@@ -2,16 +2,23 @@
 
 import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from bginv_jax.data import tfds_folders
 from bginv_jax.data.dataset import Dataset, make_dataset
 from bginv_jax.data.tfds_prepare import first_line
 from bginv_jax.errors import InputError
 
+if TYPE_CHECKING:  # two seconds that no other source needs
+    from tensorflow_datasets.core.dataset_info import DatasetInfo
+    from tensorflow_datasets.core.features import FeaturesDict
+    from tensorflow_datasets.core.utils.shard_utils import FileInstruction
 
-def load(config, name: str) -> Dataset:
+
+def load(config: ConfigDict, name: str) -> Dataset:
     """The splits that the config's group `data` names, of the set NAME, NAME/CONFIG, or either with :VERSION.
 
     Raises:
@@ -29,7 +36,7 @@ def load(config, name: str) -> Dataset:
     return make_dataset(config, f"tfds:{reference.tfds_name(include_version=False)}", splits, names)
 
 
-def _read(info, split: str, field: str) -> list[dict[str, np.ndarray]]:
+def _read(info: "DatasetInfo", split: str, field: str) -> list[dict[str, np.ndarray]]:
     """All examples of a split or slice, shard by shard, so that a damaged one can be named."""
     counts = ", ".join(f"{name} ({one.num_examples} images)" for name, one in info.splits.items())
     allowed = f"allowed: {counts}, and slices such as train[:80%] that leave at least one"
@@ -42,7 +49,7 @@ def _read(info, split: str, field: str) -> list[dict[str, np.ndarray]]:
     return [example for shard in shards for example in _read_shard(shard, info.features)]
 
 
-def _read_shard(shard, features) -> list[dict[str, np.ndarray]]:
+def _read_shard(shard: "FileInstruction", features: "FeaturesDict") -> list[dict[str, np.ndarray]]:
     from array_record.python import array_record_data_source, array_record_module
     from google.protobuf.message import DecodeError
 

@@ -6,29 +6,36 @@ What is there is found and checked before anything is downloaded.
 import difflib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bginv_jax.data.tfds_prepare import first_line, prepare
 from bginv_jax.errors import InputError, MissingDataError
 
+if TYPE_CHECKING:  # two seconds that no other source needs
+    from tensorflow_datasets.core.dataset_builder import DatasetBuilder
+    from tensorflow_datasets.core.naming import DatasetReference
+    from tensorflow_datasets.core.utils.version import Version
+
 _LEVELS = 3  # a version's folder is at most this deep in a data_dir
 _NAMED = 10
 
 
-def _not_there(reference, allowed: str) -> MissingDataError:
+def _not_there(reference: "DatasetReference", allowed: str) -> MissingDataError:
     return MissingDataError(f"config.data.source is 'tfds:{reference.tfds_name()}'; allowed: {allowed}")
 
 
-def _some(names) -> str:
-    names = list(map(str, names))
+def _some(things: Iterable[object]) -> str:
+    names = list(map(str, things))
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
-def parse(name: str):
+def parse(name: str) -> "DatasetReference":
     """NAME, NAME/CONFIG, or either with :VERSION, as a DatasetReference of TensorFlow Datasets."""
-    from tensorflow_datasets.core import naming  # two seconds that no other source needs
+    from tensorflow_datasets.core import naming
 
     forms = "tfds:NAME or tfds:NAME/CONFIG, either with :VERSION such as :3.0.1"
     try:
@@ -40,7 +47,7 @@ def parse(name: str):
     return naming.DatasetReference(dataset_name=dataset.name, **options)
 
 
-def open_builder(reference, data_dir: str):
+def open_builder(reference: "DatasetReference", data_dir: str) -> "DatasetBuilder":
     """The builder of a prepared set, which is downloaded and prepared first where it is not there at all.
 
     Args:
@@ -75,11 +82,12 @@ def open_builder(reference, data_dir: str):
     return builder
 
 
-def supervised_keys(builder, name: str) -> tuple[str, str]:
+def supervised_keys(builder: "DatasetBuilder", name: str) -> tuple[str, str]:
     """The names of an image and its label in the examples of a set; other sets are refused."""
     import tensorflow_datasets as tfds
 
-    features, keys = builder.info.features, builder.info.supervised_keys or ()
+    features = builder.info.features
+    keys: tuple[str, ...] = builder.info.supervised_keys or ()
     known = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
     image, label = (
         (known.get(key) for key in keys) if len(keys) == 2 and all(key in [*known] for key in keys) else (None, None)
@@ -92,10 +100,10 @@ def supervised_keys(builder, name: str) -> tuple[str, str]:
     if image.np_dtype != np.uint8:
         kind = np.dtype(image.np_dtype).name
         raise InputError(f"config.data.source is 'tfds:{name}', whose images are {kind}; allowed: images of uint8")
-    return keys
+    return keys[0], keys[1]
 
 
-def _default_config(root: Path, reference, code) -> str | None:
+def _default_config(root: Path, reference: "DatasetReference", code: "type[DatasetBuilder] | None") -> str | None:
     from tensorflow_datasets.core import dataset_builder
 
     if reference.config or (code and not code.BUILDER_CONFIGS):
@@ -105,7 +113,7 @@ def _default_config(root: Path, reference, code) -> str | None:
     return dataset_builder.load_default_config_name(root / reference.dataset_name)
 
 
-def _code_version(reference, code):
+def _code_version(reference: "DatasetReference", code: "type[DatasetBuilder]") -> "Version":
     """The version of a set that the installed TensorFlow Datasets prepares."""
     from tensorflow_datasets.core import dataset_builder
 
@@ -113,11 +121,11 @@ def _code_version(reference, code):
     return dataset_builder.canonical_version_for_config(code, config)
 
 
-def _find(roots: list[Path], reference, code) -> Path | None:
+def _find(roots: list[Path], reference: "DatasetReference", code: "type[DatasetBuilder] | None") -> Path | None:
     """The folder of the version that is asked for, else of the version that the code has, else of the newest."""
     from tensorflow_datasets.core.utils import version
 
-    there = {}
+    there: dict[Version, Path] = {}
     for root in roots:
         config = _default_config(root, reference, code)
         folder = root / reference.dataset_name / (config or "")
@@ -137,7 +145,7 @@ def _find(roots: list[Path], reference, code) -> Path | None:
     return there[max(there)] if there else None
 
 
-def _open(folder: Path, reference):
+def _open(folder: Path, reference: "DatasetReference") -> "DatasetBuilder":
     """The builder of a prepared version, from its files alone."""
     import tensorflow_datasets as tfds
     from google.protobuf import json_format
@@ -181,7 +189,7 @@ def _at_another_level(root: Path, name: str) -> Path | None:
     return None
 
 
-def _make_builder(root: Path, reference, code):
+def _make_builder(root: Path, reference: "DatasetReference", code: "type[DatasetBuilder] | None") -> "DatasetBuilder":
     """The builder that can prepare a set, or the complaint that there is none of that name, config or version."""
     import tensorflow_datasets as tfds
 

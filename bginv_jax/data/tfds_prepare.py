@@ -3,8 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bginv_jax.errors import MissingDataError
+
+if TYPE_CHECKING:  # two seconds that no other source needs
+    from tensorflow_datasets.core.dataset_builder import DatasetBuilder
+    from tensorflow_datasets.core.naming import DatasetReference
 
 _CONNECT_SECONDS = 10
 
@@ -15,7 +20,7 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def prepare(builder, reference) -> None:
+def prepare(builder: "DatasetBuilder", reference: "DatasetReference") -> None:
     """Downloads and prepares a data set; some need TensorFlow for that, once.
 
     Args:
@@ -50,7 +55,7 @@ def prepare(builder, reference) -> None:
             raise MissingDataError(f"{missing}, and has to be downloaded by hand: {first_line(error)}") from error
 
 
-def _reach(builder, downloaded: Path) -> None:
+def _reach(builder: "DatasetBuilder", downloaded: Path) -> None:
     """Fails at once where there is no network, at which TensorFlow Datasets would try for minutes."""
     import requests
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from matplotlib.figure import Figure
@@ -23,6 +24,7 @@ from bginv_jax.evaluation import attack_charts, scoring, search, table1
 from bginv_jax.evaluation.records import title
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import CLASSIFICATION, Task
 
 _LOG = logging.getLogger("bginv_jax.attack")  # run with -m, __name__ is __main__
@@ -92,8 +94,8 @@ def curves(
     for name, least in zip(Options._fields, (1, 0, 0, 0, 0), strict=True):
         if getattr(options, name) < least:
             raise InputError(f"{name} is {getattr(options, name)}; expected at least {least}")
-    arguments, shared = (predict, x, masks, targets), {"task": task, "chunk": chunk}
-    clean = search.clean(*arguments, **shared)
+    arguments = (predict, x, masks, targets)
+    clean = search.clean(*arguments, task=task, chunk=chunk)
     found: dict[str, search.Found] = {}
     records = [{"search": "none", **_counted(clean.right[0])}]
 
@@ -105,15 +107,23 @@ def curves(
         _LOG.info("%s: accuracy %.1f%%", name, 100 * one.right[-1].mean())
 
     if options.restarts:
-        own = {"budgets": budgets, "steps": options.steps, "restarts": options.restarts, "seed": options.seed}
-        take("gradient", "budget", budgets, search.projected_gradient(*arguments, **own, **shared))
+        ascended = search.projected_gradient(
+            *arguments,
+            budgets=budgets,
+            steps=options.steps,
+            restarts=options.restarts,
+            seed=options.seed,
+            task=task,
+            chunk=chunk,
+        )
+        take("gradient", "budget", budgets, ascended)
     if options.random:
         size, channels = clean.images.shape[2:]
         drawn = random_backgrounds(options.random, size=size, channels=channels, seed=options.seed)
-        take("random", "tried", range(1, len(drawn) + 1), search.worst_of(*arguments, drawn, **shared))
+        take("random", "tried", range(1, len(drawn) + 1), search.worst_of(*arguments, drawn, task=task, chunk=chunk))
     if options.generations:
-        own = {"generations": options.generations, "seed": options.seed}
-        take("evolution", "generation", range(1, options.generations + 1), search.evolve(*arguments, **own, **shared))
+        evolved = search.evolve(*arguments, generations=options.generations, seed=options.seed, task=task, chunk=chunk)
+        take("evolution", "generation", range(1, options.generations + 1), evolved)
     if not found:
         raise InputError("restarts, random and generations are all 0; expected at least one search")
     records.append({"search": "any", **_counted(np.all([one.right[-1] for one in found.values()], axis=0))})
@@ -143,7 +153,7 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
     x = np.asarray(as_float(run.dataset.test.images[:count]))
     targets = run.dataset.test.targets[:count]
     objects = run.dataset.test.objects[:count].astype(np.float32)
-    masks = np.asarray(dilate(objects, np.full(len(x), halo), largest=halo))
+    masks = np.asarray(dilate(jnp.asarray(objects), jnp.full(len(x), halo), largest=halo))
     predict = Partial(jax.jit(trained.method.predict), trained.networks)
     records, found = curves(predict, x, masks, targets, options)  # not trained.method.task: its loss may be smoothed
     own = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
@@ -157,6 +167,7 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
     return [{**own, **record} for record in records], figure
 
 
+@own_settings()
 def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo: int, options: Options) -> list[dict]:
     """Attacks the first seed of each run, writes everything to the folder `output`, prints the table; the records.
 

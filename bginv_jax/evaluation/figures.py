@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -23,6 +25,7 @@ from bginv_jax.evaluation.table1 import COLOURS
 from bginv_jax.images import attention
 from bginv_jax.images.compose import compose
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import schedule
 from bginv_jax.methods.tasks import Targets
 from bginv_jax.training import progress
@@ -42,7 +45,7 @@ def grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarray
     return figure, axes
 
 
-def show(axes, image: np.ndarray, cmap: str = "gray") -> None:
+def show(axes: Axes, image: np.ndarray, cmap: str = "gray") -> None:
     """An image (S, S, C) or (S, S): uint8, or float in [0, 1]."""
     image = image if image.dtype != np.uint8 else image / 255
     if image.ndim == 3 and image.shape[-1] == 1:
@@ -85,7 +88,7 @@ def attention_figure(x: np.ndarray, heat: np.ndarray, boxes: np.ndarray) -> Figu
       boxes: (N, 4), as `attention` has them.
     """
     figure, axes = grid(3, len(x))
-    crops = np.asarray(attention.crop(x, boxes))
+    crops = np.asarray(attention.crop(jnp.asarray(x), jnp.asarray(boxes)))
     for i, (top, left, bottom, right) in enumerate(boxes):
         show(axes[0, i], x[i])
         shape = {"width": right - left - 0.5, "height": bottom - top - 0.5}
@@ -181,6 +184,7 @@ def write_animation(strips: Sequence[np.ndarray], epochs: Sequence[float], path:
 
 
 def _attention_on_backgrounds(trained: predictors.Trained, dataset: Dataset) -> Figure:
+    assert trained.method.attend is not None, "drawn only of a method with attention"
     x, _ = examples(dataset, _COLUMNS)
     pairs = zip(x, patterns.BACKGROUNDS, strict=True)
     x = np.concatenate([patterns.compose_test(image[None], name) for image, name in pairs])
@@ -202,6 +206,7 @@ def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
     return networks_figure(x, m, b, texts(method.task.describe(outputs)))
 
 
+@own_settings()
 def write(
     run: scoring.TrainedRun, records: Sequence[dict], output: Path, *, without: Collection[str] = ()
 ) -> list[str]:

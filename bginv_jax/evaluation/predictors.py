@@ -192,6 +192,7 @@ class Predictor:
             if self._forward is None:
                 method = self._trained.method
                 predict = method.predict_mask if self._state["masks"] else method.predict
+                assert predict is not None, "masks are asked only of a method that has them"
                 self._forward = hardware.make_forward(predict, hardware.local())
             return self._trained, self._forward
 

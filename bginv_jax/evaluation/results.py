@@ -12,11 +12,13 @@ from pathlib import Path
 from bginv_jax import files
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, page, scoring, table1
+from bginv_jax.jax_settings import own_settings
 
 _FILES = ("results.jsonl", "table1.md", "table1.png", "rates.jsonl", "rates.png")
 FILES = (*_FILES, *figures.FILES)  # what may be written
 
 
+@own_settings()
 def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None = None) -> list[dict]:
     """Scores `runs`, writes records, table and figures to the folder `output`, prints the table; the table's records.
 

@@ -42,7 +42,7 @@ class Found(NamedTuple):
     images: np.ndarray
 
 
-def _checked(x, masks, targets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(x: np.ndarray, masks: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, masks, targets = np.asarray(as_float(np.asarray(x)), np.float32), np.asarray(masks), np.asarray(targets)
     if x.ndim != 4 or not len(x) or x.shape[1] != x.shape[2]:
         raise InputError(f"images are {x.shape}; expected (N, S, S, C), N at least 1")
@@ -67,7 +67,7 @@ def _chunks(places: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
         yield np.resize(places[first : first + chunk], chunk)
 
 
-def _right(task: Task, outputs, targets):
+def _right(task: Task, outputs: jax.Array, targets: Any) -> jax.Array:
     return task.measures(outputs, targets)["accuracy"] > 0.5
 
 
@@ -227,7 +227,7 @@ def worst_of(
     x: np.ndarray,
     masks: np.ndarray,
     targets: np.ndarray,
-    backgrounds: Sequence[np.ndarray],
+    backgrounds: np.ndarray | Sequence[np.ndarray],
     *,
     task: Task = CLASSIFICATION,
     chunk: int = CHUNK,

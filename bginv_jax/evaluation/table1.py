@@ -5,7 +5,7 @@ Records are as `records` has them.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -157,7 +157,7 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
     top = (1 - side) * height - 0.25  # inches
     places = [title_share + cell * (i + 0.5) for i in range(len(BACKGROUNDS))]
     for y, line in enumerate(shown):
-        style = {"fontsize": 10, "color": "0.4" if line.poster else "black", "va": "center"}
+        style: dict[str, Any] = {"fontsize": 10, "color": "0.4" if line.poster else "black", "va": "center"}
         style["fontweight"] = "normal" if line.poster or y == 0 else "bold"
         figure.text(0.01, (top - 0.3 * y) / height, line.title, **style)
         for place, cell_text in zip(places, line.cells, strict=True):

@@ -25,6 +25,7 @@ from bginv_jax.images.augment import random_crops
 from bginv_jax.images.compose import compose
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
+from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import Targets, Task
 from bginv_jax.training import devices as hardware
 
@@ -83,14 +84,14 @@ def measure_settings(
       targets: with a leading N.
       settings: of `vary`.
     """
-    x, objects = jnp.asarray(as_float(x)), jnp.asarray(objects, jnp.float32)
+    images, masks = jnp.asarray(as_float(x)), jnp.asarray(objects, jnp.float32)
     kept: dict[int, jax.Array] = {}
     measured = []
     for setting in settings:
         if setting.halo not in kept:
-            radius = jnp.full(len(objects), setting.halo)
-            kept[setting.halo] = dilate(objects, radius, largest=setting.halo)
-        composed = _set_on(x, kept[setting.halo], setting.background, setting.contrast)
+            radius = jnp.full(len(masks), setting.halo)
+            kept[setting.halo] = dilate(masks, radius, largest=setting.halo)
+        composed = _set_on(images, kept[setting.halo], setting.background, setting.contrast)
         measured.append(scoring.measure(task, predict(np.asarray(composed)), targets))
     return measured
 
@@ -121,7 +122,7 @@ def _mean_and_worst(records: Sequence[dict], measure: str) -> list[str]:
     for record in records:
         by_seed.setdefault(record["seed"], []).append(value(record))
     worst = min if larger_is_better(records) else max
-    return [number(np.mean([how(values) for values in by_seed.values()]), measure) for how in (np.mean, worst)]
+    return [number(float(np.mean([how(values) for values in by_seed.values()])), measure) for how in (np.mean, worst)]
 
 
 def table(records: Sequence[dict]) -> list[list[str]]:
@@ -147,7 +148,7 @@ def draw(names: Sequence[str], count: int, photographs: str | None, *, size: int
     drawn = {name: families.draw([name], count, size=size, channels=channels, seed=seed) for name in names}
     if photographs:
         whole = pictures.load_photographs(photographs, size=size, channels=channels, field="--photographs")
-        crops = random_crops(jax.random.split(jax.random.key(seed), count), whole, size=size)
+        crops = random_crops(jax.random.split(jax.random.key(seed), count), jnp.asarray(whole), size=size)
         drawn["photographs"] = np.asarray(as_float(crops))
     return drawn
 
@@ -160,6 +161,7 @@ def _keep(run: scoring.TrainedRun, seeds: Sequence[int]) -> scoring.TrainedRun:
     return run._replace(seeds=kept)
 
 
+@own_settings()
 def write(
     runs: Sequence[scoring.TrainedRun],
     output: str | Path,

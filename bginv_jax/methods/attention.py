@@ -5,7 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
+from ml_collections import ConfigDict
 
+from bginv_jax.data.dataset import Description
 from bginv_jax.images import attention
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
@@ -60,7 +62,7 @@ def make_attention(
     )
 
 
-def make(config, description, task: Task) -> Method:
+def make(config: ConfigDict, description: Description, task: Task) -> Method:
     f, shape = Classifier(task.outputs), description.input_shape
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
 

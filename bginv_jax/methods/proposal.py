@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from ml_collections import ConfigDict
 
+from bginv_jax.data.dataset import Description
 from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.contract import Method, network_key
@@ -117,7 +119,7 @@ def make_proposal(
     )
 
 
-def make(config, description, task: Task) -> Method:
+def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape, background = description.input_shape, config.background
     f_m = flax_network(MaskGenerator(), shape)
     if config.mask.kind == "nonzero":

@@ -1,5 +1,7 @@
 """The methods by name: each is a file of this folder and one entry here."""
 
+from ml_collections import ConfigDict
+
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods import attention, proposal, vanilla
 from bginv_jax.methods.contract import Method, Recipe
@@ -12,7 +14,7 @@ METHODS: dict[str, Recipe] = {
 }
 
 
-def make_method(config, description: Description) -> Method:
+def make_method(config: ConfigDict, description: Description) -> Method:
     """The config's method, with the config's task, for a data set.
 
     Raises:

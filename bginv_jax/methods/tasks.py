@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
@@ -33,7 +34,7 @@ class Task:
     """A task, for a network f that gives `outputs` values for each image.
 
     loss(outputs, targets) -> (N,), what f and f_m minimise and f_b maximises.
-    measures(outputs, targets) -> {name: (N,)}, what is reported.
+    measures(outputs, targets) -> {name: (N,)}, what is reported; of JAX's arrays in training, of NumPy's in scoring.
     shown: which of them a table shows, and `larger_is_better` whether that is good.
     record(measures) -> what a record says of all images, among it `shown`; by default the count and the means, of an
       accuracy in percent.
@@ -43,7 +44,7 @@ class Task:
 
     outputs: int
     loss: Callable[[jax.Array, Targets], jax.Array]
-    measures: Callable[[jax.Array, Targets], Measures]
+    measures: Callable[[jax.Array | np.ndarray, Targets], Measures]
     shown: str
     larger_is_better: bool = True
     record: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] = _means
@@ -101,13 +102,13 @@ def regression(target_shape: tuple[int, ...] = ()) -> Task:
     )
 
 
-def _classification(config, description: Description) -> Task:
+def _classification(config: ConfigDict, description: Description) -> Task:
     if not description.class_names:
         raise InputError(f"config.task is 'classification', but data set {description.name} has no classes")
     return classification(description.class_names, smoothing=config.label_smoothing)
 
 
-def _regression(config, description: Description) -> Task:
+def _regression(config: ConfigDict, description: Description) -> Task:
     if config.label_smoothing:
         raise InputError(
             f"config.label_smoothing is {config.label_smoothing}; allowed with config.task regression: 0.0"

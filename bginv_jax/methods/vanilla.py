@@ -1,5 +1,8 @@
 """Vanilla: f alone, on plain images. The first row of Table 1."""
 
+from ml_collections import ConfigDict
+
+from bginv_jax.data.dataset import Description
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.classifiers import CLASSIFIERS
@@ -22,5 +25,5 @@ def make_vanilla(f: Network, task: Task) -> Method:
     )
 
 
-def make(config, description, task: Task) -> Method:
+def make(config: ConfigDict, description: Description, task: Task) -> Method:
     return make_vanilla(flax_network(CLASSIFIERS[config.classifier](task.outputs), description.input_shape), task)

@@ -4,6 +4,7 @@ Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing he
 """
 
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -34,7 +35,7 @@ class Classifier(nn.Module):
             x = Conv3x3(32 * 2**i, relu_pool=True)(x)
         if truncated:
             return x
-        x = x.reshape(len(x), -1)
+        x = x.reshape(len(x), math.prod(x.shape[1:]))  # -1 could be anything where there are no images
         x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
@@ -52,7 +53,7 @@ class LeNet(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         for features in (64, 128):
             x = Conv5x5(features)(x)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(len(x), math.prod(x.shape[1:]))  # as in Classifier
         for features in (1024, 1024):
             x = nn.relu(nn.Dense(features, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)

@@ -6,11 +6,13 @@ python -m bginv_jax.benchmark [--config=FILE] [--phases=vanilla,mask] [--batch_s
 import contextlib
 import logging
 from importlib import util
+from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.errors import InputError
@@ -27,7 +29,9 @@ PHASES = {"vanilla": ("f",), "mask": ("f_m",), "adversarial": ("f", "f_b"), "joi
 FEWEST_PAIRS = 7  # that a ratio and its range rest on
 
 
-def _measure(config: ConfigDict, dataset: Dataset, phase: str, *, peer: bool, pairs: int, seconds: float) -> dict:
+def _measure(
+    config: ConfigDict, dataset: Dataset, phase: str, *, peer: bool, pairs: int, seconds: float, with_memory: bool
+) -> dict:
     """The record of one phase and batch size: timings in blocks of seconds / pairs, the two sides by turns."""
     active, images = PHASES[phase], config.batch_size * max(1, len(config.seeds))
     trials = peers.try_variants(config, dataset, active) if peer else []
@@ -42,7 +46,7 @@ def _measure(config: ConfigDict, dataset: Dataset, phase: str, *, peer: bool, pa
         blocks = [(run, max(1, round(seconds / pairs / usual))) for run, usual in sides]
         rates = np.array([[images / timing.seconds_per_step(*block) for block in blocks] for _ in range(pairs)])
     medians = np.median(rates, axis=0)
-    memory_mb, notes = memory.measure(config, phase, "jax")
+    memory_mb, notes = memory.measure(config, phase, "jax") if with_memory else (memory.UNKNOWN, [])
     record = {
         "phase": phase,
         "networks": active,
@@ -60,7 +64,7 @@ def _measure(config: ConfigDict, dataset: Dataset, phase: str, *, peer: bool, pa
         ratios = rates[:, 0] / rates[:, 1]
         record |= {"ratio": np.median(ratios), "ratio_low": ratios.min(), "ratio_high": ratios.max()}
         record["ratios"] = ratios.tolist()
-        memory_mb, peer_notes = memory.measure(config, phase, best.variant)
+        memory_mb, peer_notes = memory.measure(config, phase, best.variant) if with_memory else (memory.UNKNOWN, [])
         record["peer"] = {
             "variant": best.variant,
             "images_per_second": medians[1],
@@ -112,7 +116,15 @@ def _sized(config: ConfigDict, phase: str, batch_size: int) -> ConfigDict:
 
 @own_settings()
 def benchmark(
-    config: ConfigDict, *, phases: list[str], batch_sizes: list[int], peer: bool, pairs: int, seconds: float
+    config: ConfigDict,
+    *,
+    phases: list[str],
+    batch_sizes: list[int],
+    peer: bool,
+    pairs: int,
+    seconds: float,
+    with_memory: bool = True,
+    output: Path | None = None,
 ) -> dict:
     """Measures each phase at each batch size.
 
@@ -124,6 +136,8 @@ def benchmark(
       peer: whether PyTorch is timed beside.
       pairs: timings of each side.
       seconds: that the timings of a side take, for one phase and batch size.
+      with_memory: whether peaks of memory are measured, too, each in processes that are started for it.
+      output: a JSON file for the result, written after each line, so that it stays where time is cut short.
 
     Returns:
       JSON values: "machine", "records", and "best", by phase the ratio of each side's best batch size, with the peer.
@@ -139,20 +153,27 @@ def benchmark(
             raise InputError(f"--batch_size is {batch_size}; allowed: 1 to {count} images")
     lines = [(phase, _sized(config, phase, batch_size)) for phase in phases for batch_size in batch_sizes]
     rate = timing.matmul_rate()
-    records = []
+    result: dict = {"machine": _machine(rate), "records": [], "best": {}}
+    records = result["records"]
     for phase, sized in lines:
-        record = _measure(sized, dataset, phase, peer=peer, pairs=pairs, seconds=seconds)
+        record = _measure(sized, dataset, phase, peer=peer, pairs=pairs, seconds=seconds, with_memory=with_memory)
         flop_rate = record["gflop_per_second"]
         records.append(record | {"share_of_matmul": flop_rate and flop_rate / rate})
         _LOG.info("%s, batch size %d: %.0f images/s", phase, sized.batch_size, record["images_per_second"])
         for note in record.get("notes", ()):
             _LOG.warning("%s, batch size %d: %s", phase, sized.batch_size, note)
-    best = {}
+        _keep(result, output)
     for phase in phases if peer else ():
         own = [record for record in records if record["phase"] == phase]
         theirs = max(record["peer"]["images_per_second"] for record in own)
-        best[phase] = max(record["images_per_second"] for record in own) / theirs
-    return {"machine": _machine(rate), "records": records, "best": best}
+        result["best"][phase] = max(record["images_per_second"] for record in own) / theirs
+    _keep(result, output)
+    return result
+
+
+def _keep(result: dict, output: Path | None) -> None:
+    if output:
+        files.write_text(output, files.to_json(result, indent=1) + "\n")
 
 
 def _machine(rate: float) -> dict:

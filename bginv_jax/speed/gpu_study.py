@@ -5,186 +5,31 @@ Measures, each part in a process of its own, and writes each figure as a line of
     phases      microseconds a step of each phase, at each batch size
     profile     the kernels of the joint step by time, and how many it launches; profiled, XLA uses no command buffers
     commands_*  the joint step with XLA's command buffers as they are, without them, and with and without loops in them
-    health      the joint step without the check that loss and gradients are finite
+    health      the joint step by what each step looks at, whether it is finite: metrics, gradients too, or nothing
     seeds       one seed, several as a batch (vmap), and several one after the other (lax.map)
     precision   the joint step by precision of products, and with convolutions in bfloat16; what it learns in some steps
 
 What a part writes to stderr goes to FOLDER/PART.log. A part that fails or takes too long says so in a line, and the
-next goes on. Every figure is the median of blocks of steps, taken as training takes them.
+next goes on. Every figure is the median of blocks of steps, taken as training takes them. The parts share compiled
+programs, so "compile_seconds" of a program that an earlier part compiled are those of reading it.
 """
 
-import contextlib
-import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest import mock
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import app, flags
-from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
 from bginv_jax import files
-from bginv_jax.backgrounds import BACKGROUNDS, compose_test
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import Dataset
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.speed import kernels, timing
-from bginv_jax.training import devices as hardware
+from bginv_jax.speed.study import PARTS, Study
 from bginv_jax.training import provenance
-from bginv_jax.training import step as steps_of_training
-
-PHASES = {"vanilla": ("f",), "mask": ("f_m",), "adversarial": ("f", "f_b"), "joint": ("f", "f_m", "f_b")}
-_JOINT = PHASES["joint"]
-_BLOCKS = 5
-_KERNELS = 25  # of the profile, by time
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-    """What is measured, on how much.
-
-    seconds: that a figure's blocks take together.
-    batch_sizes: of phases; all else is at the first.
-    seeds: that train together.
-    profiled: steps of the profile.
-    learned: steps after which "precision" says what was learned.
-    """
-
-    config: ConfigDict
-    seconds: float = 1.0
-    batch_sizes: tuple[int, ...] = (64, 1024)
-    seeds: int = 5
-    profiled: int = 50
-    learned: int = 1000
-
-    def at(self, batch_size: int | None = None, **fields) -> ConfigDict:
-        """The config at a batch size, the first by default."""
-        config = self.config.copy_and_resolve_references()
-        config.update({"batch_size": batch_size or self.batch_sizes[0], **fields})
-        return config
-
-    def time(self, config: ConfigDict, dataset: Dataset, active: tuple[str, ...]) -> tuple[timing.Runner, dict]:
-        """A runner, warm, and its figures."""
-        runner = timing.make_runner(config, dataset, active)
-        compile_seconds, usual = timing.warm_up(runner.run)
-        block = max(1, round(self.seconds / _BLOCKS / usual))
-        times = [1e6 * timing.seconds_per_step(runner.run, block) for _ in range(_BLOCKS)]
-        microseconds, seeds = float(np.median(times)), max(1, len(config.seeds))
-        return runner, {
-            "batch_size": config.batch_size,
-            "microseconds_per_step": microseconds,
-            "lowest": min(times),
-            "highest": max(times),
-            "images_per_second": 1e6 * config.batch_size * seeds / microseconds,
-            "gflop_per_second": runner.flop and runner.flop / microseconds / 1e3,
-            "compile_seconds": compile_seconds,
-        }
-
-
-def phases(study: Study, dataset: Dataset) -> Iterator[dict]:
-    for batch_size in study.batch_sizes:
-        for phase, active in PHASES.items():
-            yield {"phase": phase, **study.time(study.at(batch_size), dataset, active)[1]}
-
-
-def joint(study: Study, dataset: Dataset) -> Iterator[dict]:
-    yield study.time(study.at(), dataset, _JOINT)[1]
-
-
-def profile(study: Study, dataset: Dataset) -> Iterator[dict]:
-    runner, figures = study.time(study.at(), dataset, _JOINT)
-    with tempfile.TemporaryDirectory() as folder:
-        with jax.profiler.trace(folder):
-            start = time.perf_counter()
-            runner.run(study.profiled)
-            wall = time.perf_counter() - start
-        whole, top = kernels.summary(list(kernels.launches(folder)), study.profiled, most=_KERNELS)
-    profiled = 1e6 * wall / study.profiled
-    yield {**figures, "profiled_microseconds_per_step": profiled, **whole}
-    yield from top
-
-
-def health(study: Study, dataset: Dataset) -> Iterator[dict]:
-    yield {"checked": True, **study.time(study.at(), dataset, _JOINT)[1]}
-    with mock.patch.object(steps_of_training, "_is_finite", return_value=True):
-        yield {"checked": False, **study.time(study.at(), dataset, _JOINT)[1]}
-
-
-def seeds(study: Study, dataset: Dataset) -> Iterator[dict]:
-    yield {"seeds": 1, **study.time(study.at(), dataset, _JOINT)[1]}
-    several = study.at(seeds=tuple(range(study.seeds)))
-    for together, name in ((True, "vmap"), (False, "lax.map")):
-        with mock.patch.object(steps_of_training, "seeds_side_by_side", return_value=together):
-            yield {"seeds": study.seeds, "by": name, **study.time(several, dataset, _JOINT)[1]}
-
-
-@contextlib.contextmanager
-def _bfloat16_convolutions() -> Iterator[None]:
-    """Convolutions, forward and backward, of operands rounded to bfloat16, with results in float32."""
-    convolve = jax.lax.conv_general_dilated
-
-    def rounded(lhs, rhs, *arguments, **options):
-        return convolve(lhs.astype(jnp.bfloat16), rhs.astype(jnp.bfloat16), *arguments, **options).astype(lhs.dtype)
-
-    with mock.patch.object(jax.lax, "conv_general_dilated", rounded):
-        yield
-
-
-def _accuracy(study: Study, dataset: Dataset) -> dict[str, float]:
-    """Per cent of test images, clean and on the mean of all backgrounds, after `learned` joint steps from the start."""
-    config = study.at()
-    run, _ = timing.wire(config, dataset, _JOINT)
-    runner = timing.make_runner(config, dataset, _JOINT)
-    runner.run(study.learned)
-    predict = hardware.make_forward(run.method.predict, run.devices)
-    networks = runner.state().networks()
-    correct = {
-        name: 100 * float(np.mean(predict(networks, images).argmax(-1) == dataset.test.targets))
-        for name in BACKGROUNDS
-        for images in [compose_test(dataset.test.images, name)]
-    }
-    return {"steps": study.learned, "accuracy_clean": correct["none"], "accuracy_mean": np.mean([*correct.values()])}
-
-
-def precision(study: Study, dataset: Dataset) -> Iterator[dict]:
-    ways = {name: jax.default_matmul_precision(name) for name in ("tensorfloat32", "bfloat16", "highest")}
-    ways = {"default": contextlib.nullcontext(), "bfloat16 convolutions": _bfloat16_convolutions(), **ways}
-    for name, way in ways.items():
-        with way:
-            figures = study.time(study.at(), dataset, _JOINT)[1]
-            yield {"precision": name, **figures, **_accuracy(study, dataset)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """measure(study, dataset) -> records, in a process with `xla_flags`, for a share of all parts' limit at most."""
-
-    measure: Callable[[Study, Dataset], Iterator[dict]]
-    share: float
-    xla_flags: str = ""
-
-
-_COMMANDS = "--xla_gpu_enable_command_buffer="  # nothing, or kinds of commands with + and -
-PARTS = {
-    "phases": Part(phases, 0.35),
-    "profile": Part(profile, 0.15),
-    "commands_default": Part(joint, 0.12),
-    "commands_off": Part(joint, 0.12, _COMMANDS),
-    "commands_loops": Part(joint, 0.12, _COMMANDS + "+WHILE,+CONDITIONAL"),
-    "commands_no_loops": Part(joint, 0.12, _COMMANDS + "-WHILE,-CONDITIONAL"),
-    "health": Part(health, 0.15),
-    "seeds": Part(seeds, 0.25),
-    "precision": Part(precision, 0.3),
-}
 
 
 def _write(lines: Path, record: dict) -> None:
@@ -240,7 +85,7 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
     return complete
 
 
-def main(_) -> None:
+def main(_: list[str]) -> None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
     if values.part is None:
@@ -260,6 +105,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("seconds", usual.seconds, "That the blocks of a figure take together.", lower_bound=0)
     flags.DEFINE_float("limit", 420.0, "Seconds, of all parts together.", lower_bound=0)
     flags.DEFINE_list("parts", list(PARTS), "What is measured, in this order.")
+    flags.register_validator("parts", lambda names: set(names) <= set(PARTS), f"allowed: {', '.join(PARTS)}")
     flags.DEFINE_multi_integer("batch_sizes", usual.batch_sizes, "Of the phases; all else is at the first.")
     flags.DEFINE_integer("seeds", usual.seeds, "That train together.", lower_bound=2)
     flags.DEFINE_integer("profiled", usual.profiled, "Steps that are profiled.", lower_bound=1)

@@ -1,6 +1,8 @@
 """What a profile says of kernels: which took how much of a step, and how many it launched."""
 
 import collections
+import heapq
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +35,8 @@ def launches(folder: str | Path) -> Iterator[Launch]:
 
 def summary(all_launches: list[Launch], steps: int, *, most: int) -> tuple[dict, list[dict]]:
     """What `steps` steps launched: all together, and the kernels that took the most time."""
-    nanoseconds, counts = collections.Counter(), collections.Counter()
+    nanoseconds: dict[str, float] = collections.defaultdict(float)
+    counts: collections.Counter[str] = collections.Counter()
     operations: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
     for launch in all_launches:
         nanoseconds[launch.kernel] += launch.nanoseconds
@@ -53,5 +56,5 @@ def summary(all_launches: list[Launch], steps: int, *, most: int) -> tuple[dict,
             "share_of_busy": spent / total if total else 0.0,
             "launches_per_step": counts[kernel] / steps,
         }
-        for kernel, spent in nanoseconds.most_common(most)
+        for kernel, spent in heapq.nlargest(most, nanoseconds.items(), key=operator.itemgetter(1))
     ]

@@ -19,6 +19,7 @@ from bginv_jax.training import devices as hardware
 
 SIDES = ("jax", *peer.VARIANTS)
 _STEPS = 3
+UNKNOWN: dict[str, float | None] = dict.fromkeys(("peak_mb", "imports_mb", "first_start_mb"))
 
 
 def _resident_mb() -> float:
@@ -26,7 +27,9 @@ def _resident_mb() -> float:
     try:
         # Linux counts the parent's memory into a child's ru_maxrss, but not into this.
         status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-        return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
+        peak = re.search(r"VmHWM:\s*(\d+) kB", status)
+        assert peak, "Linux has this line for every process"
+        return int(peak[1]) * 1024 / 1e6
     except OSError:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
 
@@ -78,6 +81,6 @@ def measure(config: ConfigDict, phase: str, side: str) -> tuple[dict[str, float 
             done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
             if done.returncode:
                 last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
-                return dict.fromkeys(("peak_mb", "imports_mb", "first_start_mb")), [f"memory is unknown: {last}"]
+                return UNKNOWN, [f"memory is unknown: {last}"]
             starts.append(json.loads(done.stdout.splitlines()[-1]))
     return starts[-1] | {"first_start_mb": starts[0]["peak_mb"]}, []

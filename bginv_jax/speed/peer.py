@@ -6,6 +6,7 @@ before it silently falls back to eager, nor memory, which on a GPU both sides sh
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
@@ -48,7 +49,7 @@ def started(config: ConfigDict, dataset: Dataset, active: tuple[str, ...], varia
         raise InputError(f"--peer=torch: JAX runs on {hardware.describe()}, and this PyTorch finds no GPU")
     masks = timing.ready_masks(*timing.wire(config, dataset, active))
     with torch_variants.clean_start():
-        trainer = torch_peer.Trainer(
+        trainer: torch_peer.Trainer | None = torch_peer.Trainer(
             config,
             dataset.train.images,
             masks,
@@ -97,4 +98,4 @@ def try_variants(config: ConfigDict, dataset: Dataset, active: tuple[str, ...]) 
 
 def fastest(trials: list[Trial]) -> Trial:
     """Of those that did not fail."""
-    return min((trial for trial in trials if trial.step_seconds), key=lambda trial: trial.step_seconds)
+    return min((trial for trial in trials if trial.step_seconds), key=lambda trial: trial.step_seconds or math.inf)

@@ -74,8 +74,8 @@ def ready_masks(run: wiring.Run, phase: Phase) -> np.ndarray | None:
     """
     if not run.method.takes_masks(phase.networks):
         return None
-    masks = (run.dataset.train.images > 0).any(axis=-1, keepdims=True)
-    masks = 255 * masks.astype(np.uint8) if run.method.binary_masks else masks.astype(np.float32)
+    objects = np.any(run.dataset.train.images > 0, axis=-1, keepdims=True)
+    masks = 255 * objects.astype(np.uint8) if run.method.binary_masks else objects.astype(np.float32)
     return np.stack([masks] * len(run.config.seeds)) if run.several_seeds else masks
 
 
@@ -83,7 +83,7 @@ def initial_state(run: wiring.Run) -> TrainState:
     """A state before the first step, of several seeds all alike, which costs what different ones do."""
     weights_key = jax.random.key(0, impl="rbg")  # compiles in a quarter of the time
 
-    def init():
+    def init() -> TrainState:
         return init_state(run.config.seed, lambda _: run.method.init(weights_key), run.optimizers)
 
     one = jax.jit(init)()
@@ -119,8 +119,10 @@ def _step_flop(run: wiring.Run, phase: Phase, masks: np.ndarray | None) -> float
         masks = masks[0]
     train = run.dataset.train
     order = jax.ShapeDtypeStruct((len(train.images),), jnp.int32)
-    data = Resident(train.images, train.targets, masks, run.pictures, order)
-    shapes = jax.eval_shape(lambda data: (init_state(run.config.seed, run.method.init, run.optimizers), data), data)
+    arrays = (train.images, train.targets, masks, run.pictures, order)
+    shapes = jax.eval_shape(
+        lambda arrays: (init_state(run.config.seed, run.method.init, run.optimizers), Resident(*arrays)), arrays
+    )
     flop = count_flop(whole, *shapes)
     return flop and flop * max(1, len(run.config.seeds))
 
@@ -134,7 +136,7 @@ def make_runner(config: ConfigDict, dataset: Dataset, active: tuple[str, ...]) -
     train_state, take = hardware.replicate(initial, run.devices), run.make_step(phase, feed)
     done = int(initial.step)
 
-    def take_steps(steps):
+    def take_steps(steps: int) -> object:
         nonlocal train_state, done
         goal = done + steps
         while done < goal:

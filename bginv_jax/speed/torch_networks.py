@@ -87,7 +87,7 @@ class BackgroundGenerator(nn.Module):
 
 def make_networks(size: int, channels: int, classes: int, *, tiles: int) -> dict[str, nn.Module]:
     """The networks by name, channels last, for images (C, S, S); f_b's backgrounds are `tiles` wide and high."""
-    networks = {
+    networks: dict[str, nn.Module] = {
         "f": Classifier(size, channels, classes),
         "f_m": MaskGenerator(size, channels),
         "f_b": BackgroundGenerator(block_count(size // tiles), channels),

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ml_collections import ConfigDict
 from torch import nn
 
 from bginv_jax.methods.contract import Layout
@@ -43,10 +44,13 @@ def move(images: torch.Tensor, shifts: torch.Tensor, turns: torch.Tensor) -> tor
 
 
 def affine(layers: torch.Tensor, matrix: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """layers (N, C, S, S) where matrix (N, 2, 2) and offset (N, 2), in pixels (row, column) from the centre, say."""
+    """layers (N, C, S, S) where matrix (N, 2, 2) and offset (N, 2), in pixels (row, column) from the centre, say.
+
+    What comes from beyond the edge is as the edge.
+    """
     theta = torch.cat([matrix, 2 / layers.shape[-1] * offset[..., None]], 2)[:, [1, 0]][:, :, [1, 0, 2]]
     grid = F.affine_grid(theta, list(layers.shape), align_corners=False)
-    return F.grid_sample(layers, grid, align_corners=False)
+    return F.grid_sample(layers, grid, padding_mode="border", align_corners=False)
 
 
 def draw_affine(count: int, size: int, augment: dict[str, Any], device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,6 +138,7 @@ def objective(
         mask_total, masks, metrics = _mask_terms(networks, images, targets, settings["mask"])
         masks, terms = (masks > 0.5).float(), [mask_total]
     if "f_b" in active:
+        assert masks is not None, "f_b paints behind masks, given or just made"
         composed, brightness = _composites(networks, images[plain:], masks[plain:], draws, settings)
         x, terms = torch.cat([images[:plain], composed]), [*terms, *brightness]
     if "f" in active:
@@ -161,7 +166,18 @@ class Trainer:
       InputError: for what this peer does not do.
     """
 
-    def __init__(self, config, images, masks, targets, *, classes, active, variant="eager", device="cpu"):
+    def __init__(
+        self,
+        config: ConfigDict,
+        images: np.ndarray,
+        masks: np.ndarray | None,
+        targets: np.ndarray,
+        *,
+        classes: int,
+        active: tuple[str, ...],
+        variant: str = "eager",
+        device: str = "cpu",
+    ):
         settings = peer_fields.settings(config)
         if device == "cuda":  # as JAX does by default
             torch.set_float32_matmul_precision("high")
@@ -181,7 +197,8 @@ class Trainer:
             for name in active
         }
         self._loss = torch_variants.compiled(self._draw_loss, variant)
-        self._done, self._order = 0, None
+        self._done = 0
+        self._order: torch.Tensor | None = None
 
     def _draw_loss(self, chosen):
         """The objective of the batch at places `chosen` of the training set, freshly augmented and composed."""
@@ -223,6 +240,7 @@ class Trainer:
         for _ in range(count):
             if self._done % batches == 0:
                 self._order = torch.randperm(len(self._targets), device=self._device)
+            assert self._order is not None, "drawn at an epoch's first step"
             first = self._done % batches * self._batch_size
             total, metrics = self._loss(self._order[first : first + self._batch_size])
             self.update(total)

@@ -38,7 +38,7 @@ class BatchPlan(NamedTuple):
         """The layout of one slice of one device."""
         return self.layout.part(self.devices * self.slices)
 
-    def positions(self, device: jax.Array) -> jax.Array:
+    def positions(self, device: jax.Array | int) -> jax.Array:
         """Places in the batch of the images of a device: int32 (slices, images of a slice)."""
         index = (device * self.slices + jnp.arange(self.slices))[:, None]
         places, start = [], 0

@@ -127,10 +127,10 @@ class Progress:
         self._counts: list[int] = []
         self._timed_from = (step, time.perf_counter())
 
-    def __enter__(self):
+    def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._events.close()
         self._bar.close()
         with files.naming(self._lines.name):  # what is left to write

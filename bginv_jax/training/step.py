@@ -31,6 +31,8 @@ class Learning:
     augmentation: keyword arguments of `augment`.
     align_masks: masks that are ready move with their image. The authors' stay, and no longer fit it.
     fill: (S, S, C) uint8, what f_m puts where it sees no object; None is black.
+    check_gradients: every step looks at its gradients, too. On an accelerator that is a kernel for each array; without,
+      a gradient that is not finite shows in the parameters at the end of the call, or in the loss of the step after.
     """
 
     method: Method
@@ -40,10 +42,11 @@ class Learning:
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     align_masks: bool = True
     fill: np.ndarray | None = None
+    check_gradients: bool = True
 
 
 class Finite(NamedTuple):
-    """What was finite in a step: the gradient of each network, and each metric."""
+    """What was finite in a step: the gradient of each network, and its parameters at the end; and each metric."""
 
     gradients: dict[str, jax.Array]
     metrics: dict[str, jax.Array]
@@ -129,14 +132,15 @@ def learn(
     statistics = jax.tree.map(
         lambda new, old: new.astype(old.dtype), statistics, {n: state.statistics[n] for n in statistics}
     )
-    finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (gradients, metrics)))
+    seen = gradients if learning.check_gradients else dict.fromkeys(active, ())
+    finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (seen, metrics)))
     after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})
     return after, metrics, finite
 
 
 def _is_finite(tree: Any) -> jax.Array:
     """Whether all of a tree is."""
-    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]))
+    return jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)], bool))
 
 
 def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
@@ -150,7 +154,7 @@ def _slice_mean(body: Callable[[Any], Any], count: int) -> Any:
 
 
 def train_step(
-    state: TrainState, feed: Resident | Streamed, device: jax.Array, *, learning: Learning, mapped: bool = False
+    state: TrainState, feed: Resident | Streamed, device: jax.Array | int, *, learning: Learning, mapped: bool = False
 ) -> tuple[TrainState, Metrics, Finite]:
     """One step: the device's share of the batch is drawn from the feed, and learned from; returns as `learn`.
 
@@ -214,7 +218,8 @@ def _take(step: Callable, state: TrainState, count: jax.Array) -> tuple[TrainSta
         return taken + 1, state, jax.tree.map(jnp.add, sums, metrics), finite
 
     taken, state, sums, finite = lax.while_loop(more, take, (jnp.int32(0), state, sums, fine))
-    return state, jax.tree.map(lambda total: total / taken, sums), Health(taken, finite)
+    gradients = {name: fine & _is_finite(state.params[name]) for name, fine in finite.gradients.items()}
+    return state, jax.tree.map(lambda total: total / taken, sums), Health(taken, finite._replace(gradients=gradients))
 
 
 def make_train_step(

@@ -102,6 +102,7 @@ class Run:
             augmentation=self.config.augment.to_dict(),
             align_masks=self.config.mask.aligned,
             fill=fill,
+            check_gradients=hardware.on_cpu(),
         )
 
     def make_step(self, phase: Phase, feed: Feed) -> Callable:

@@ -1,11 +1,8 @@
 """The searches against answers worked out by hand, and the command on a tiny workdir."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,10 +11,8 @@ from skimage import io
 from bginv_jax.backgrounds import families
 from bginv_jax.evaluation import attack, scoring, search
 from bginv_jax.evaluation import attack_charts as attack_report
-from bginv_jax.images.pixels import pad_to
-from bginv_jax.training import loop as train
+from tests.conftest import changed, run_door, write_workdir
 
-ROOT = Path(__file__).parents[2]
 COUNT, SIZE = 7, 8
 WEIGHTS = np.random.RandomState(1).randn(SIZE, SIZE, 1).astype(np.float32)
 BUDGETS = (0, 0.02, 0.05, 0.1, 0.3, 1.0)
@@ -316,9 +311,27 @@ def test_the_picture_of_the_worst_says_what_is_mistaken(x):
     np.testing.assert_array_equal(np.asarray(axes[1, 0].images[0].get_array()), x[2, ..., 0])
 
 
-def test_smoothed_labels_are_for_training_alone(tiny_config, tmp_path, monkeypatch):
-    tiny_config.update(method="vanilla", schedule=("f:1",), steps=1, label_smoothing=0.9)
-    train.train(tiny_config, tmp_path)
+@pytest.mark.parametrize("name", ["projected_gradient", "evolve"])
+def test_a_program_with_x64_finds_the_same(x, masks, name):
+    targets = labels_of(bent, x)
+    options = {"projected_gradient": {"budgets": (0.1,), "steps": 2, "restarts": 2}, "evolve": {"generations": 2}}
+    search_for = getattr(search, name)
+    expected = search_for(bent, x, masks, targets, **options[name])
+    with jax.enable_x64(True):
+        found = search_for(bent, x.astype(np.float64), masks, targets, **options[name])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def workdir(module_config, tmp_path_factory):
+    """A vanilla workdir that smoothed its labels."""
+    config = changed(module_config, method="vanilla", schedule=("f:1",), label_smoothing=0.9)
+    return write_workdir(config, tmp_path_factory.mktemp("run") / "vanilla")
+
+
+def test_smoothed_labels_are_for_training_alone(workdir, tmp_path, monkeypatch):
     losses, measure = [], search._measure
 
     def spy(predict, x, targets, task):
@@ -328,26 +341,22 @@ def test_smoothed_labels_are_for_training_alone(tiny_config, tmp_path, monkeypat
 
     monkeypatch.setattr(search, "_measure", spy)
     options = attack.Options(steps=1, restarts=1, random=1, generations=1)
-    attack.write(scoring.load([tmp_path]), tmp_path, count=1, halo=0, options=options)
+    attack.write(scoring.load([workdir]), tmp_path, count=1, halo=0, options=options)
     assert losses == pytest.approx(len(losses) * [np.log1p(np.exp(-9))], abs=1e-5)  # a sure answer costs nothing
     assert losses
 
 
-def test_a_workdir_is_attacked_from_the_command_line(tiny_config, tmp_path):
-    tiny_config.method, tiny_config.schedule, tiny_config.steps = "vanilla", ("f:1",), 2
-    train.train(tiny_config, tmp_path)
-    environment = {**os.environ, "XLA_FLAGS": "", "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "bginv_jax.attack", f"--workdir={tmp_path}", "--random=0", "--generations=2"]
-    command += ["--steps=1", "--restarts=1", "--count=100", "--halo=1"]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+def test_a_workdir_is_attacked_from_the_command_line(workdir, tmp_path):
+    flags = ("--random=0", "--generations=2", "--steps=1", "--restarts=1", "--count=100", "--halo=1")
+    result = run_door("attack", f"--workdir={workdir}", f"--output={tmp_path}", *flags)
     assert result.returncode == 0, result.stderr
     records = [json.loads(line) for line in (tmp_path / "attack.jsonl").read_text().splitlines()]
     assert [record["search"] for record in records] == ["none", *11 * ["gradient"], *2 * ["evolution"], "any"]
     assert {record["count"] for record in records} == {21}
     assert {(record["row"], record["method"], record["seed"]) for record in records} == {("Vanilla CNN", "vanilla", 0)}
-    runs = scoring.load([tmp_path])
+    runs = scoring.load([workdir])
     trained, test = runs[0].seeds[0], runs[0].dataset.test
-    logits = trained.method.predict(trained.params, pad_to(test.images, runs[0].dataset.size) / np.float32(255))
+    logits = trained.method.predict(trained.networks, test.images / np.float32(255))
     assert records[0]["correct"] == records[1]["correct"] == (logits.argmax(axis=1) == test.targets).sum()
     assert (tmp_path / "attack.md").read_text().startswith("| Accuracy (%) | As they are | Within 0.1 |")
     assert "the first 21 test images, 1 pixels around the object left as they are" in result.stdout

@@ -1,22 +1,23 @@
-"""Where the data of a workdir are: moved, changed, another set on purpose, or nowhere."""
+"""Every test image is scored once on every background; the data may have moved, changed, or be another set."""
 
 import logging
 
 import numpy as np
 import pytest
 
+import bginv_jax
+from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
+from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring
-from bginv_jax.training import loop
-from tests.conftest import write_idx
+from tests.conftest import changed, write_idx, write_workdir
 
 
 @pytest.fixture
 def trained(tiny_config, tmp_path):
-    """A vanilla workdir of one step, on an idx folder."""
+    """A vanilla workdir, on an idx folder."""
     tiny_config.method, tiny_config.schedule, tiny_config.steps = "vanilla", ("f:1",), 1
-    loop.train(tiny_config, tmp_path / "run")
-    return tmp_path / "run"
+    return write_workdir(tiny_config, tmp_path / "run")
 
 
 def test_data_that_moved_are_found_by_either_flag_and_keep_their_name(trained, tiny_folder, caplog):
@@ -36,7 +37,7 @@ def test_the_same_data_under_two_names_have_one_in_the_records(trained, tiny_con
     for path in tiny_folder.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     tiny_config.data.source = f"idx:{other}"
-    loop.train(tiny_config, tmp_path / "second")
+    write_workdir(tiny_config, tmp_path / "second")
     runs = scoring.load([trained, tmp_path / "second"])
     assert runs[0].dataset is runs[1].dataset
     assert scoring.load([tmp_path / "second"])[0].dataset.name == "idx:other"
@@ -55,3 +56,62 @@ def test_other_data_are_scored_under_their_own_name_with_a_warning(trained, tiny
     with caplog.at_level(logging.WARNING):
         scoring.load([trained])
     assert "the images or labels of idx:tiny have changed since it was trained" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def workdir(module_config, tmp_path_factory):
+    """A proposal's workdir of seeds 0 and 4."""
+    return write_workdir(changed(module_config, seeds=(0, 4)), tmp_path_factory.mktemp("run") / "proposal")
+
+
+def test_every_image_is_scored_once_on_each_background_with_each_seed(workdir):
+    (run,) = scoring.load([workdir])
+    test = run.dataset.test
+    records = scoring.score(run)
+    order = ["none", "stripes", "board", "border", "circles", "clock", "random"]
+    assert [(record["seed"], record["background"]) for record in records] == [(s, b) for s in (0, 4) for b in order]
+    assert list(BACKGROUNDS) == order
+    for record in records:
+        predict = bginv_jax.load_predictor(workdir, seed=record["seed"])
+        right = predict(compose_test(test.images, record["background"])).argmax(axis=1) == test.targets
+        assert record == {
+            "dataset": "idx:tiny",
+            "method": "proposal",
+            "seed": record["seed"],
+            "background": record["background"],
+            "correct": int(right.sum()),
+            "count": 21,
+            "accuracy": pytest.approx(100 * right.mean()),
+        }
+    assert len({record["correct"] for record in records}) > 2
+
+
+def test_random_backgrounds_are_swept_with_the_first_seed(workdir):
+    (run,) = scoring.load([workdir])
+    rates = scoring.sweep(run)
+    expected = [0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09]
+    expected += [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
+    assert [record["rate"] for record in rates] == expected
+    black = bginv_jax.load_predictor(workdir)(run.dataset.test.images).argmax(axis=1)
+    assert rates[0]["correct"] == (black == run.dataset.test.targets).sum()
+    assert all(record["count"] == 21 and record["seed"] == 0 for record in rates)
+
+
+def test_data_sets_are_read_once_and_must_fit(workdir, monkeypatch):
+    loaded = []
+    load = sources.load
+    monkeypatch.setattr(sources, "load", lambda config: loaded.append(config) or load(config))
+    runs = scoring.load([workdir] * 3)
+    assert len(loaded) == 1
+    assert runs[0].dataset is runs[2].dataset
+    with pytest.raises(InputError, match=r"data set mnist_5k: images of \(28, 28, 1\); expected \(12, 12, 1\)"):
+        scoring.load([workdir], source="mnist_5k")
+
+
+def test_masks_are_compared_with_the_objects(workdir):
+    (run,) = scoring.load([workdir])
+    x = run.dataset.test.images
+    for seed, overlap in zip((0, 4), scoring.mask_overlaps(run), strict=True):
+        masks = bginv_jax.load_mask_generator(workdir, seed=seed)(x) > 0.5
+        shares = [(m & t).sum() / (m | t).sum() for m, t in zip(masks, x > 0, strict=True)]
+        assert overlap == pytest.approx(100 * np.mean(shares))

@@ -9,23 +9,11 @@ import pytest
 
 from bginv_jax import config as configs
 from bginv_jax.data import sources
-from bginv_jax.methods import proposal
-from bginv_jax.networks.contract import BackgroundSource, flax_network
 from bginv_jax.speed import timing
 from bginv_jax.training import loop
-from tests.training.toys import Linear, Masks, Painter, assert_same_bits
+from tests.training.toys import assert_same_bits
 
 PICTURES = {"background.families": ("plain", "ramp"), "background.pictured_share": 0.25}
-
-
-@pytest.fixture
-def small_networks(monkeypatch):
-    """The proposal with networks that compile in a second; all else is as the config has it."""
-    painter = flax_network(Painter(), (4,))
-    source = BackgroundSource(painter.init, lambda key: jax.random.normal(key, (4,)), painter.apply)
-    monkeypatch.setitem(proposal.CLASSIFIERS, "cnn", Linear)
-    monkeypatch.setattr(proposal, "MaskGenerator", Masks)
-    monkeypatch.setattr(proposal, "background_source", lambda kind, shape, tiles: source)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,21 @@ def test_versions_and_command(monkeypatch):
     assert origin["command"] == "python3 -m bginv_jax.train '--workdir=my runs'"
 
 
+def test_a_package_that_says_nothing_of_itself_is_unknown(monkeypatch, tmp_path):
+    assert provenance.versions(["jax", "no-such-package"]) == {"jax": jax.__version__, "no-such-package": "unknown"}
+    (tmp_path / "bare-1.0.dist-info").mkdir()  # without the file that names the version
+    monkeypatch.syspath_prepend(tmp_path)
+    assert provenance.versions(["bare"]) == {"bare": "unknown"}
+
+    def missing(name):
+        raise provenance.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(provenance.metadata, "version", missing)
+    versions = provenance.describe()["versions"]
+    assert versions.pop("python") == sys.version.split()[0]
+    assert set(versions.values()) == {"unknown"}
+
+
 def test_the_commit_of_a_repository_and_none_outside(tmp_path):
     def commit(folder):
         script = "from bginv_jax.training import provenance; print(provenance.commit())"

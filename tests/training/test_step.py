@@ -242,6 +242,20 @@ def test_what_is_not_finite_ends_a_call_at_its_step(setup, poison, finite, seeds
     assert jax.tree.map(lambda leaf: bool(np.all(leaf)), health.finite) == finite
 
 
+@pytest.mark.parametrize(("count", "taken"), [(2, 2), (4, 3)])
+def test_without_a_look_at_each_gradient_the_parameters_tell_at_the_end_of_the_call(setup, count, taken):
+    """The gradient of step 2 alone is none; of the weights that it leaves, step 3 has no loss."""
+    method, optimizers = _poisoned(lambda w: (1 - w["a"] - w["b"] + _silent(w["a"])) * jnp.ones(16))
+    state = init_state(0, method.init, optimizers)
+    own = setup._replace(method=method, optimizers=optimizers, data=setup.data._replace(masks=None))
+    feed, devices = resident(own), jax.local_devices()[:1]
+    unlooked = learning(own, ("f",), augmentation={}, check_gradients=False)
+    program = make_train_step(devices, feed, learning=unlooked)
+    _, _, health = program(hardware.replicate(state, devices), feed.arrays(state.key, 0, 3), np.int32(count))
+    assert int(health.taken) == taken
+    assert not health.finite.gradients["f"]
+
+
 def test_large_gradients_are_finite_though_their_sum_is_not():
     assert step._is_finite({"a": jnp.full(4, 3e38), "b": jnp.float32(1)})
     assert not step._is_finite({"a": jnp.ones(4), "b": jnp.array([1.0, -jnp.inf])})
