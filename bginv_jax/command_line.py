@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 import jax
 from absl import app, flags
@@ -141,14 +141,42 @@ def _show_log() -> None:
     log.propagate = False
 
 
-def _flush() -> None:
-    """Writes what was printed, so that a disk that is full or a pipe that is closed is known before Python ends."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        with contextlib.suppress(OSError):  # or Python tries again as it ends, and complains
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OSError(error.errno, error.strerror, "standard output") from error
+class _StandardOutput:
+    """The standard output, whose errors say that they are its: a text may be written at once or only at the end."""
+
+    name = "standard output"
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with files.naming(self.name):
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """Writes what was printed, so that a disk that is full or a pipe that is closed is known before Python ends."""
+        try:
+            with files.naming(self.name):
+                self._stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):  # or Python tries again as it ends, and complains
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            raise
+
+
+@contextlib.contextmanager
+def _named_output() -> Iterator[None]:
+    if sys.stdout is None:  # it was closed before the start
+        yield
+        return
+    with contextlib.redirect_stdout(_StandardOutput(sys.stdout)) as output:  # type: ignore[type-var]
+        try:
+            yield
+        finally:
+            output.flush()
 
 
 @contextlib.contextmanager
@@ -158,11 +186,8 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
     Exit status: 2 for an InputError, 1 for an OSError, as after signals for Ctrl-C and a closed pipe.
     """
     try:
-        try:
+        with _named_output():
             yield
-        finally:
-            if sys.stdout is not None:  # it was closed before the start
-                _flush()
     except InputError as error:
         _end(str(error), status=_WRONG_INPUT)
     except BrokenPipeError:

@@ -89,6 +89,17 @@ def check_file(path: str | Path, *, field: str) -> Path:
 
 
 @contextlib.contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Has the errors of the system name `path`; those of a file that is open name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Where to write what becomes the file `path` once it is whole; its folder is made where it is missing.
 
@@ -96,7 +107,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
       OSError: names `path`.
     """
     path = Path(path)
-    try:
+    with naming(path):
         if path.exists() and not path.is_file():  # a device or a pipe, which must stay what it is
             yield path
             return
@@ -106,10 +117,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
             whole = Path(folder) / path.name
             yield whole
             os.replace(whole, path)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

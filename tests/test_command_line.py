@@ -126,9 +126,12 @@ def test_a_reader_that_leaves_ends_it_quietly(program, lines):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
-def test_a_full_disk_below_what_is_printed_is_one_line(program):
+@pytest.mark.parametrize(
+    ("flag", "unbuffered"), [("--lines=0", ""), ("--lines=100000", ""), ("--lines=0", "1"), ("--help", "1")]
+)
+def test_a_full_disk_below_what_is_printed_is_one_line(program, flag, unbuffered):
     with open("/dev/full", "wb") as full:
-        result = _start(program, stdout=full)
+        result = _start(program, flag, stdout=full, PYTHONUNBUFFERED=unbuffered)
     assert result.returncode == 1
     assert result.stderr == f"error: standard output: {os.strerror(errno.ENOSPC)}\n"
 
@@ -144,8 +147,11 @@ CONFIG = "--config=experiments/mnist_5k_vanilla.py"
         (("bginv_jax.train", "--config=tests", "--workdir=w"), "'tests' is a folder; expected a Python file"),
         (("bginv_jax.benchmark", "--config.foo=1"), "config.foo is unknown"),
         (("bginv_jax.benchmark", "--phases="), "--phases is empty; allowed: vanilla, "),
-        (("bginv_jax.evaluate", "--workdir=nowhere", "--html=tests"), "--html is 'tests', a folder; expected a file"),
-        (("bginv_jax.figures", "--workdir=setup.cfg"), "by default each --workdir, is 'setup.cfg', a file"),
+        (
+            ("bginv_jax.evaluate", "--workdir=w", "--output=w", "--html=tests"),
+            "--html is 'tests', a folder; expected a file",
+        ),
+        (("bginv_jax.figures", "--workdir=setup.cfg"), "workdir setup.cfg holds no checkpoint; expected a folder"),
         (("experiments.table1", "--output=setup.cfg/x"), "--output is 'setup.cfg/x', which cannot be written"),
     ],
 )

@@ -120,11 +120,15 @@ def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarra
       size: the padded side, pixels.
 
     Raises:
-      InputError: for images of another shape, type or range.
+      InputError: for images of another shape, type or range, or in a function that JAX traces.
     """
     expected = f"(N, {', '.join(map(str, shape))})"
     if isinstance(images, jax.core.Tracer):
         raise InputError("images are traced by JAX; expected an array of numbers. load_pure gives a function for that")
+    if isinstance(jnp.zeros(()), jax.core.Tracer):  # the networks' outputs would be traced, whatever the images are
+        raise InputError(
+            "a predictor is called while JAX traces; expected a call outside, or the function of load_pure"
+        )
     try:
         images = np.asarray(images)
     except ValueError as error:  # a list whose parts differ
@@ -253,9 +257,9 @@ def load_pure(
 
     Returns:
       apply, variables: apply(variables, images) -> outputs (N, ...), float32, of images (N, H, W, C), native or padded
-      size, uint8 or float in [0, 1], for any N; types and ranges are not checked. It can be differentiated by the
-      images, if they are floats, and by the variables, a pytree of the networks by name; where f alone predicts, the
-      gradients of the others are 0.
+      size, uint8 or float in [0, 1], any N; types and ranges are not checked. It can be differentiated, in reverse
+      mode, by the images, if they are floats, and by the variables, a pytree of the networks by name; where f alone
+      predicts, the gradients of the others are 0.
 
     Raises:
       InputError: if the workdir holds no checkpoint, or no such seed.

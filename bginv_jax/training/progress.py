@@ -131,9 +131,10 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
         self._events.close()
         self._bar.close()
+        with files.naming(self._lines.name):  # what is left to write
+            self._lines.close()
 
     def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
         """Takes the mean metrics of the `count` steps that were just dispatched; `step` counts the last."""
@@ -165,8 +166,9 @@ class Progress:
     def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
-        self._lines.write(files.to_json(record) + "\n")
-        self._lines.flush()
+        with files.naming(self._lines.name):
+            self._lines.write(files.to_json(record) + "\n")
+            self._lines.flush()
         metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
         for name, value in (metrics | {"images_per_second": rate}).items():
             self._events.add_scalar(name, value, step)

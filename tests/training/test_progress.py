@@ -1,6 +1,7 @@
 """What a run writes of itself, and when a mask counts as collapsed."""
 
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +65,14 @@ def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog)
     events = list((tmp_path / "tensorboard").iterdir())
     assert len(events) == 1
     assert b"mask_area" in events[0].read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_is_named_by_its_file(tmp_path, monkeypatch):
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode, **how: opened(Path("/dev/full"), *mode, **how))
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"), _progress(tmp_path) as progress:
+        progress.record(5, PHASE, {"loss": jnp.float32(1)}, 1)
 
 
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
