@@ -82,7 +82,7 @@ def test_a_killed_process_continues_and_the_table_is_written(tiny_folder, tmp_pa
         f"--workdir={tmp_path / 'run'}",
     ]
     process = subprocess.Popen(**door("train", *flags, devices=2), stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (tmp_path / "run" / "checkpoints" / "4").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

@@ -331,7 +331,7 @@ def workdir(module_config, tmp_path_factory):
     return write_workdir(config, tmp_path_factory.mktemp("run") / "vanilla")
 
 
-def test_smoothed_labels_are_for_training_alone(workdir, tmp_path, monkeypatch):
+def test_smoothed_labels_are_for_training_alone(workdir, tmp_path, monkeypatch, two_families):
     losses, measure = [], search._measure
 
     def spy(predict, x, targets, task):
