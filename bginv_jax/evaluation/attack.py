@@ -27,7 +27,7 @@ from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import CLASSIFICATION, Task
 
-_LOG = logging.getLogger("bginv_jax.attack")  # run with -m, __name__ is __main__
+_LOG = logging.getLogger(__name__)
 
 FILES = ("attack.jsonl", "attack.md", "attack.png", "worst.png")
 BUDGETS = tuple(i / 10 for i in range(11))

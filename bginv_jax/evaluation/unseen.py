@@ -29,7 +29,7 @@ from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import Targets, Task
 from bginv_jax.training import devices as hardware
 
-_LOG = logging.getLogger("bginv_jax.unseen")  # run with -m, __name__ is __main__
+_LOG = logging.getLogger(__name__)
 
 FILES = ("unseen.jsonl", "unseen.md")
 HALOS = (0, 1, 2, 3, 4)  # pixels that are kept around an object

@@ -23,7 +23,7 @@ from bginv_jax.speed import peer as peers
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import provenance
 
-_LOG = logging.getLogger("bginv_jax.benchmark")  # run with -m, __name__ is __main__
+_LOG = logging.getLogger(__name__)
 
 PHASES = {"vanilla": ("f",), "mask": ("f_m",), "adversarial": ("f", "f_b"), "joint": ("f", "f_m", "f_b")}
 FEWEST_PAIRS = 7  # that a ratio and its range rest on

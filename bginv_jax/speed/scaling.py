@@ -19,7 +19,7 @@ from bginv_jax.jax_settings import own_settings
 from bginv_jax.speed import timing
 from bginv_jax.training import devices as hardware
 
-_LOG = logging.getLogger("bginv_jax.scaling")  # run with -m, __name__ is __main__
+_LOG = logging.getLogger(__name__)
 
 # What grows, from the first value of each, which is what the others stand at; and its name in the figure.
 AXES = {

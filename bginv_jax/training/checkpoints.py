@@ -110,7 +110,6 @@ def _restore_newest(
     """The newest checkpoint that can be read, as (tree, meta); with `partial` only what the template has of it."""
     steps = sorted(manager.all_steps(), reverse=True)
     for step in steps:
-        meta = template = None
         try:
             meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         except Exception as error:  # a damaged file may fail anywhere in Orbax, TensorStore or JSON
