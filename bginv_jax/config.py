@@ -95,6 +95,10 @@ FIELDS: dict[str, Field] = {
     "augment.elastic": _number(0.0, "standard deviation of a smooth displacement, share of the side", 0.0, 1.0),
     "augment.flip": _switch(False, "mirror half of the images left to right"),
     "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.contrast": _number(0.0, "differences from the image's mean are multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.saturation": _number(0.0, "differences from the pixel's grey are multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.tint": _number(0.0, "each channel is multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.blur": _number(0.0, "share of the images that is out of focus", 0.0, 1.0),
     "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
     "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", MASKS),
     "mask.binarize": _one_of("threshold", "how masks are cut before composing", BINARIZATIONS),
@@ -113,7 +117,10 @@ FIELDS: dict[str, Field] = {
         lambda value: all(isinstance(name, str) and name in families.FAMILIES for name in value),
     ),
     "background.photographs": Field("", "folder of photographs that do so", "a path", lambda value: True),
-    "background.pictured_share": _number(0.0, "share of each batch that stands before families or photographs", 0, 1),
+    "background.training_images": _number(0, "or so many of the training images", 0),
+    "background.zoom": _number(0.0, "families, photographs and images are enlarged by up to 1 + this", 0.0, 100.0),
+    "background.copies": _number(0, "up to so many more of the object stand in a composite's background", 0, 8),
+    "background.pictured_share": _number(0.0, "share of each batch that stands before any of these", 0, 1),
     "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
@@ -222,10 +229,12 @@ def validate(config: ConfigDict) -> None:
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
     background = config.background
-    if background.families and background.photographs:
-        raise _complaint("background.photographs", background.photographs, "'' with config.background.families")
-    if bool(background.pictured_share) != bool(background.families or background.photographs):
-        what = "above 0 with config.background.families or config.background.photographs, 0 without"
+    drawn = background.families or background.training_images
+    if drawn and background.photographs:
+        what = "'' with config.background.families or config.background.training_images"
+        raise _complaint("background.photographs", background.photographs, what)
+    if bool(background.pictured_share) != bool(drawn or background.photographs):
+        what = "above 0 with config.background.families, .photographs or .training_images, 0 without"
         raise _complaint("background.pictured_share", background.pictured_share, what)
     layout = Layout.of(config.batch_size, kept_share=background.plain_share, pictured_share=background.pictured_share)
     least = int("f_b" in used and background.kind == "generated")

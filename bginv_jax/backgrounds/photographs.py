@@ -85,13 +85,22 @@ def load_photographs(folder: str | Path, *, size: int, channels: int, field: str
     return np.stack([_square(picture, _SIDES * size, channels) for picture in read_photographs(folder, field=field)])
 
 
-def gather(*, photographs: str, families: Sequence[str], size: int, channels: int) -> np.ndarray:
-    """The pictures of a folder of photographs or, with '', of families of backgrounds: (P, T, T, C) uint8, T >= size.
+def gather(*, photographs: str, families: Sequence[str], images: np.ndarray, size: int, channels: int) -> np.ndarray:
+    """The pictures of a folder of photographs or, with '', families of backgrounds and images: (P, T, T, C) uint8.
+
+    Args:
+      photographs: a folder; T is then four times `size`, else `size`.
+      families: of which as many each are drawn.
+      images: (M, size, size, C) uint8, taken as they are.
+      size: pixels.
+      channels: 1 or 3.
 
     Raises:
       InputError: as `load_photographs`.
     """
     if photographs:
         return load_photographs(photographs, size=size, channels=channels)
-    drawn = draw_families(families, _DRAWN, size=size, channels=channels, seed=0)
-    return np.round(255 * drawn).astype(np.uint8)
+    drawn = np.zeros((0, size, size, channels))
+    if families:
+        drawn = draw_families(families, _DRAWN, size=size, channels=channels, seed=0)
+    return np.concatenate([np.round(255 * drawn).astype(np.uint8), images])

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 
+from bginv_jax.images.light import vary_light
+
 _KNOTS = 5  # along a side, between which an elastic displacement is interpolated
 
 
@@ -64,6 +66,12 @@ def resample(layers: jax.Array, moves: Moves, *, order: int = 1) -> jax.Array:
     return jax.vmap(take)(layers, moves.sources)
 
 
+def in_sight(moves: Moves, size: int) -> jax.Array:
+    """Whether each pixel comes from within the image of `size` pixels: bool (N, size, size, 1)."""
+    within = (moves.sources >= -0.5) & (moves.sources <= size - 0.5)
+    return within.all(axis=1).reshape(-1, size, size, 1)
+
+
 def draw_moves(
     keys: jax.Array,
     size: int,
@@ -92,17 +100,26 @@ def draw_moves(
 
 
 def augment(
-    keys: jax.Array, images: jax.Array, masks: jax.Array | None = None, *, brightness: float = 0.0, **moving: Any
+    keys: jax.Array,
+    images: jax.Array,
+    masks: jax.Array | None = None,
+    *,
+    brightness: float = 0.0,
+    contrast: float = 0.0,
+    saturation: float = 0.0,
+    tint: float = 0.0,
+    blur: float = 0.0,
+    **moving: Any,
 ) -> Augmented:
-    """The same random affine map, bent, for each image and its mask, then a random brightness for the image alone.
+    """The same random affine map, bent, for each image and its mask, then a random light for the image alone.
 
-    What comes from beyond the edge is as the edge.
+    What comes from beyond the edge is as the edge, and no part of the object.
 
     Args:
       keys: one key per image, (N,).
       images: (N, S, S, C).
-      masks: (N, S, S, 1) or None; they move as the images do.
-      brightness: images are multiplied by 1 - brightness to 1 + brightness and clipped at 1.
+      masks: (N, S, S, 1) or None; they move as the images do, and are 0 beyond the edge.
+      brightness, contrast, saturation, tint, blur: as `light.vary_light`.
       rotation: largest angle, degrees.
       shift: largest shift along each axis, as a share of the side.
       shear: largest shear angle, degrees.
@@ -116,10 +133,10 @@ def augment(
         layers = resample(images if masks is None else jnp.concatenate([images, masks], axis=-1), moves)
         channels = images.shape[-1]
         images, masks = layers[..., :channels], None if masks is None else layers[..., channels:]
-    if brightness:
-        factor = jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, 5), minval=-1.0, maxval=1.0))(keys)
-        images = jnp.minimum(images * (1 + brightness * factor)[:, None, None, None], 1.0)
-    return Augmented(images, masks, moves)
+        if masks is not None:
+            masks *= in_sight(moves, images.shape[1])
+    light = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "tint": tint, "blur": blur}
+    return Augmented(vary_light(keys, images, **light), masks, moves)
 
 
 def random_crops(keys: jax.Array, pictures: jax.Array, *, size: int) -> jax.Array:
@@ -132,6 +149,28 @@ def random_crops(keys: jax.Array, pictures: jax.Array, *, size: int) -> jax.Arra
         return jax.lax.dynamic_slice(pictures, start, (1, size, size, channels))[0]
 
     return jax.vmap(one)(keys)
+
+
+def enlarge(keys: jax.Array, images: jax.Array, *, zoom: float) -> jax.Array:
+    """A random square part of each image, linearly interpolated to the whole size: (N, S, S, C).
+
+    Args:
+      keys: (N,).
+      images: (N, S, S, C).
+      zoom: parts are enlarged by a factor between 1 and 1 + zoom, its logarithm uniform.
+    """
+    size = images.shape[1]
+
+    def one(key, image):
+        scale_key, place_key = jax.random.split(key)
+        share = jnp.exp(-jax.random.uniform(scale_key) * jnp.log1p(zoom))  # of the side
+        corner = jax.random.uniform(place_key, (2,)) * (1 - share) * (size - 1)
+        # As two products of matrices, since rows and columns are interpolated alike.
+        places = corner[:, None] + share * jnp.arange(size)
+        weights = jnp.maximum(1 - jnp.abs(places[..., None] - jnp.arange(size)), 0)
+        return jnp.einsum("yi,xj,ijc->yxc", weights[0], weights[1], image)
+
+    return jax.vmap(one)(keys, images)
 
 
 def rearrange(keys: jax.Array, images: jax.Array) -> jax.Array:

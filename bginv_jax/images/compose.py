@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bginv_jax.images import masks
-from bginv_jax.images.augment import rearrange
+from bginv_jax.images.augment import draw_moves, in_sight, rearrange, resample
 from bginv_jax.images.pixels import SameArray
 
 
@@ -54,12 +54,29 @@ def ink(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, share: flo
     return jnp.where(chosen[:, None, None, None], inked, compose(x, m, b))
 
 
+def add_copies(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, most: int) -> jax.Array:
+    """Backgrounds with 0 to `most` copies of the object, turned, scaled and shifted, all counts equally likely.
+
+    Outside, an object seldom stands alone.
+    """
+    layers = jnp.concatenate([x, m], axis=-1)
+    counts = jax.vmap(lambda key: jax.random.randint(key, (), 0, most + 1))(keys)
+    for i in range(most):
+        copy_keys = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i + 1))(keys)
+        moves = draw_moves(copy_keys, x.shape[1], rotation=180.0, shift=0.5, zoom=0.8, flip=True)
+        moved = resample(layers, moves)
+        shown = in_sight(moves, x.shape[1]) & (i < counts)[:, None, None, None]
+        b = compose(moved[..., :-1], moved[..., -1:] * shown, b)
+    return b
+
+
 class Variation(NamedTuple):
     """What is random in a composite.
 
     halo, erosion: of its mask, in pixels, as `vary_masks`.
     move: the background is rolled, mirrored and transposed, as `augment.rearrange`.
     ink_share, ink_contrast: as `ink`.
+    copies: how many more of the object may stand in the background, as `add_copies`.
     """
 
     halo: int = 0
@@ -67,6 +84,7 @@ class Variation(NamedTuple):
     move: bool = False
     ink_share: float = 0.0
     ink_contrast: float = 0.25
+    copies: int = 0
 
 
 def vary_and_compose(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, variation: Variation) -> jax.Array:
@@ -74,6 +92,8 @@ def vary_and_compose(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, 
     mask_keys, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
     m = vary_masks(mask_keys, m, halo=variation.halo, erosion=variation.erosion)
     b = rearrange(move_keys, b) if variation.move else b
+    if variation.copies:
+        b = add_copies(jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys), x, m, b, most=variation.copies)
     if not variation.ink_share:
         return compose(x, m, b)
     ink_keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(keys)

@@ -136,6 +136,7 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
             move=background.move,
             ink_share=background.ink_share,
             ink_contrast=background.ink_contrast,
+            copies=background.copies,
         ),
         brightness_weight=background.brightness_weight,
     )

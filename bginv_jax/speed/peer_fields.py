@@ -57,6 +57,10 @@ FIELDS: dict[str, str | Only] = {
     "augment.elastic": Only((0.0,)),
     "augment.flip": READ,
     "augment.brightness": READ,
+    "augment.contrast": Only((0.0,)),
+    "augment.saturation": Only((0.0,)),
+    "augment.tint": Only((0.0,)),
+    "augment.blur": Only((0.0,)),
     "attention.threshold": FREE,
     "mask.kind": FREE,  # both sides are given the masks of phases in which f_m rests
     "mask.binarize": Only(("threshold",)),
@@ -70,6 +74,9 @@ FIELDS: dict[str, str | Only] = {
     "background.kind": Only(("generated",)),
     "background.families": Only(((),)),
     "background.photographs": Only(("",)),
+    "background.training_images": Only((0,)),
+    "background.zoom": FREE,  # without pictures
+    "background.copies": Only((0,)),
     "background.pictured_share": Only((0.0,)),
     "background.tiles": READ,
     "background.move": READ,

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from bginv_jax.images.augment import augment
+from bginv_jax.images.augment import augment, enlarge
 from bginv_jax.images.pixels import as_float
 from bginv_jax.methods.contract import Batch, Method, Metrics
 from bginv_jax.training import devices as hardware
@@ -31,6 +31,7 @@ class Learning:
     augmentation: keyword arguments of `augment`.
     align_masks: masks that are ready move with their image. The authors' stay, and no longer fit it.
     fill: (S, S, C) uint8, what f_m puts where it sees no object; None is black.
+    picture_zoom: pictures are enlarged by up to 1 + this, as `augment.enlarge`.
     check_gradients: every step looks at its gradients, too. On an accelerator that is a kernel for each array; without,
       a gradient that is not finite shows in the parameters at the end of the call, or in the loss of the step after.
     """
@@ -42,6 +43,7 @@ class Learning:
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     align_masks: bool = True
     fill: np.ndarray | None = None
+    picture_zoom: float = 0.0
     check_gradients: bool = True
 
 
@@ -81,12 +83,17 @@ def _prepare(keys: jax.Array, method_keys: jax.Array, raw: Raw, networks: Mappin
     masks = moved if learning.align_masks else masks
     if masks is not None and method.binary_masks:
         masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
+    pictures = None if raw.pictures is None else as_float(raw.pictures)
+    if pictures is not None and learning.picture_zoom:
+        _, pictured_keys, _ = learning.plan.part.split(method_keys)
+        zoom_keys = jax.vmap(lambda key: jax.random.fold_in(key, 5))(pictured_keys)
+        pictures = enlarge(zoom_keys, pictures, zoom=learning.picture_zoom)
     return Batch(
         images,
         raw.targets if moves is None else method.task.move(raw.targets, moves),
         learning.plan.part,
         masks,
-        None if raw.pictures is None else as_float(raw.pictures),
+        pictures,
         0.0 if learning.fill is None else as_float(jnp.asarray(learning.fill)),
     )
 

@@ -104,12 +104,18 @@ class Run:
             augmentation=self.config.augment.to_dict(),
             align_masks=self.config.mask.aligned,
             fill=fill,
+            picture_zoom=self.config.background.zoom,
             check_gradients=hardware.on_cpu(),
         )
 
     def make_step(self, phase: Phase, feed: Feed) -> Callable:
         """The phase's compiled steps on a feed, as `step.make_train_step`."""
         return make_train_step(self.devices, feed, learning=self.learning(phase), several_seeds=self.several_seeds)
+
+
+def _spread_out(images: np.ndarray, count: int) -> np.ndarray:
+    """So many images of a set, or all of a smaller one, evenly spread over its order."""
+    return images[np.linspace(0, len(images), min(count, len(images)), endpoint=False, dtype=int)]
 
 
 def wire(config: ConfigDict, dataset: Dataset) -> Run:
@@ -139,6 +145,7 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
         pictures = photographs.gather(
             photographs=background.photographs,
             families=background.families,
+            images=_spread_out(dataset.train.images, background.training_images),
             size=dataset.size,
             channels=dataset.shape[-1],
         )

@@ -84,3 +84,13 @@ def test_a_photograph_that_is_too_small_is_named(folder):
     photographs = pictures.read_photographs(folder, smallest=32)
     with pytest.raises(ValueError, match=r"b.PNG has 90x30 pixels; expected at least 32x32"):
         list(photographs)
+
+
+def test_families_and_images_are_gathered_beside_each_other():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+    gathered = pictures.gather(photographs="", families=("strokes",), images=images, size=8, channels=3)
+    assert gathered.shape == (503, 8, 8, 3)
+    assert gathered.dtype == np.uint8
+    np.testing.assert_array_equal(gathered[500:], images)
+    alone = pictures.gather(photographs="", families=(), images=images, size=8, channels=3)
+    np.testing.assert_array_equal(alone, images)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.images.augment import augment, draw_moves, random_crops, rearrange, resample
+from bginv_jax.images.augment import augment, draw_moves, enlarge, in_sight, random_crops, rearrange, resample
 
 ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "elastic": 0.02, "flip": True}
 
@@ -23,8 +23,8 @@ def test_nothing_asked_changes_nothing():
 
 def test_mask_and_image_move_together_and_masks_keep_their_brightness():
     x = jax.random.uniform(jax.random.key(0), (5, 16, 16, 1))
-    images, masks, _ = augment(_keys(5), x, x, **ALL)
-    np.testing.assert_array_equal(images, masks)
+    images, masks, moves = augment(_keys(5), x, x, **ALL)
+    np.testing.assert_array_equal(images * in_sight(moves, 16), masks)
     assert not np.allclose(images, x, atol=0.1)
     brighter, same, _ = augment(_keys(5), x, x, **ALL, brightness=0.2)
     np.testing.assert_array_equal(same, masks)
@@ -141,3 +141,26 @@ def test_random_crops_are_pieces_of_the_pictures_and_take_all_places():
     assert set(zip(numbers, rows, columns, strict=True)) == {
         (p, i, j) for p in range(3) for i in range(6) for j in range(6)
     }
+
+
+def test_masks_are_empty_beyond_the_edge():
+    x = jnp.ones((100, 16, 16, 1))
+    images, masks, moves = augment(_keys(100), x, x, shift=0.5)
+    np.testing.assert_allclose(images, x, atol=1e-6)
+    places = np.arange(16) + np.asarray(moves.offset)[..., None]
+    seen = ((places >= -0.5) & (places <= 15.5)).sum(axis=-1).prod(axis=-1)
+    np.testing.assert_allclose(masks.sum(axis=(1, 2, 3)), seen, atol=1e-3)
+    assert seen.min() < 100
+
+
+def test_enlarged_images_are_parts_of_their_image():
+    ramp = jnp.broadcast_to(jnp.arange(16.0)[:, None] + 100 * jnp.arange(16.0), (16, 16))[None, ..., None]
+    crops = np.asarray(enlarge(_keys(200), jnp.repeat(ramp, 200, axis=0), zoom=3.0))[..., 0]
+    down, right = crops[:, 1:] - crops[:, :-1], crops[:, :, 1:] - crops[:, :, :-1]
+    share = down[:, 0, 0]
+    np.testing.assert_allclose(down, np.broadcast_to(share[:, None, None], down.shape), atol=1e-3)
+    np.testing.assert_allclose(right, np.broadcast_to(100 * share[:, None, None], right.shape), atol=0.1)
+    assert 0.25 - 1e-3 < share.min() < 0.3
+    assert 0.9 < share.max() <= 1 + 1e-3
+    assert crops.min() >= -1e-3
+    assert crops.max() <= 1515 + 1e-2

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import label
 
-from bginv_jax.images.compose import Variation, compose, compose_ink, vary_and_compose, vary_masks
+from bginv_jax.images.compose import Variation, add_copies, compose, compose_ink, vary_and_compose, vary_masks
 
 
 def _keys(count):
@@ -58,3 +59,14 @@ def test_what_does_not_vary_is_the_plain_composite():
     moved = vary_and_compose(_keys(3), x, jnp.zeros_like(m), b, Variation(move=True))
     np.testing.assert_array_equal(np.sort(moved.reshape(3, -1)), np.sort(b.reshape(3, -1)))
     assert (moved != b).any()
+
+
+def test_copies_are_of_the_object_alone_and_every_count_occurs():
+    x = jnp.full((300, 24, 24, 3), 0.9).at[:, 10:14, 10:14].set(0.6)
+    m = jnp.zeros((300, 24, 24, 1)).at[:, 10:14, 10:14].set(1.0)
+    b = jnp.zeros_like(x)
+    shown = np.asarray(add_copies(_keys(300), x, m, b, most=2))
+    assert shown.max() <= 0.9  # at an edge, what surrounds the object is interpolated
+    objects = np.array([label(image[..., 0] > 0.3)[1] for image in shown])
+    assert set(objects) == {0, 1, 2}
+    assert (add_copies(_keys(3), x[:3], m[:3], b[:3], most=0) == b[:3]).all()
