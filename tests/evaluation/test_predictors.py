@@ -17,7 +17,7 @@ import bginv_jax
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
-from tests.conftest import changed, door, write_workdir
+from tests.conftest import QUICK, changed, door, write_workdir
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +208,7 @@ def test_a_copy_outlives_its_workdir(module_config, tmp_path, images, logits):
 
 def test_a_spawned_process_predicts_the_same(predict, images, logits, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    monkeypatch.setenv("XLA_FLAGS", QUICK)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         (found,) = pool.map_async(predict, [images], chunksize=1).get(timeout=120)
     assert found.dtype == np.float32
