@@ -86,7 +86,8 @@ def make_setup(**rates) -> Setup:
     optimizers = make_optimizers(phases, {"f": 1e-3, "f_m": 1e-3, "f_b": 1e-3} | rates)
     drawn, labels = images(48)
     masks = (255 * (drawn > 0)).astype(np.uint8)
-    return Setup(method, optimizers, init_state(0, method.init, optimizers), Resident(drawn, labels, masks))
+    initial = jax.jit(lambda: init_state(0, method.init, optimizers))()
+    return Setup(method, optimizers, initial, Resident(drawn, labels, masks))
 
 
 def learning(setup, active, plan=WHOLE, **options):
