@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Most of the suite's time is compiling, which takes a quarter as long without LLVM's optimisations and with XLA's older
-# way to emit what it fused; what is compiled computes the same.
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+from tests.xla_flags import QUICK
+
 # Eight devices, to test what is split over them.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 {QUICK}"
 

@@ -121,6 +121,14 @@ def test_figures_are_drawn_into_the_workdir_even_of_its_checkpoints(workdir):
     assert io.imread(workdir / "figure3.png").std() > 10
 
 
+def test_no_run_is_begun_in_the_checkpoints_of_another(workdir):
+    before = sorted(workdir.rglob("*"))
+    result = call_door("bginv_jax.train", CONFIG, f"--workdir={workdir}/checkpoints")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --workdir is '{workdir}/checkpoints', in checkpoints of the workdir ")
+    assert sorted(workdir.rglob("*")) == before
+
+
 def test_unseen_backgrounds_are_scored_in_the_workdir(workdir, tmp_path):
     io.imsave(tmp_path / "sky.png", np.full((70, 70), 200, np.uint8), check_contrast=False)
     options = ("--count=2", "--families=fold0", f"--photographs={tmp_path}", "--seeds=0")

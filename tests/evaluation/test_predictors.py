@@ -1,4 +1,4 @@
-"""A predictor in other people's programs: whatever images, settings, traces, copies, threads and processes they have."""
+"""A predictor in other people's programs: whatever images, settings, copies and processes they have."""
 
 import concurrent.futures
 import copy
@@ -17,7 +17,8 @@ import bginv_jax
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
-from tests.conftest import QUICK, changed, door, write_workdir
+from tests.conftest import changed, door, write_workdir
+from tests.xla_flags import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +255,8 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
     ("before", "calls", "expected"),
     [
         (
-            "import bginv_jax; predict = bginv_jax.load_predictor({w!r}); apply, variables = bginv_jax.load_pure({w!r})",
+            "import bginv_jax\npredict = bginv_jax.load_predictor({w!r})\n"
+            "apply, variables = bginv_jax.load_pure({w!r})",
             [
                 "predict(images)",
                 "apply(variables, images)",

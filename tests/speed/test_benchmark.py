@@ -15,7 +15,7 @@ import pytest
 from bginv_jax import config as configs
 from bginv_jax.errors import InputError
 from bginv_jax.speed import benchmark, memory, peer, timing
-from tests.conftest import QUICK
+from tests.xla_flags import QUICK
 
 ROOT = Path(__file__).parents[2]
 USUAL = {"phases": ["vanilla"], "batch_sizes": [8], "peer": False, "pairs": 7, "seconds": 0.01}

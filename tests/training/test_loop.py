@@ -74,7 +74,7 @@ def _small_networks():
 
 @pytest.fixture(scope="module")
 def share_programs():
-    """(patch): from then on all runs of one config take the same compiled steps; to trace them takes as long as to run."""
+    """(patch): from then on all runs of one config take the same compiled steps, which are traced once."""
     make_step, programs = wiring.Run.make_step, {}
 
     def make_once(run, phase, feed):
