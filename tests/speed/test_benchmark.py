@@ -58,7 +58,8 @@ def test_the_command_line_prints_a_table_and_writes_finite_records(tiny_folder, 
         ({"batch_sizes": [0]}, r"--batch_size is 0; allowed: 1 to 4000"),
     ],
 )
-def test_wrong_flags_are_refused(options, message):
+def test_wrong_flags_are_refused(monkeypatch, mnist_5k, options, message):
+    monkeypatch.setattr(benchmark.sources, "load", lambda config: mnist_5k)
     with pytest.raises(InputError, match=message):
         benchmark.benchmark(configs.default_config(), **(USUAL | options))
 
