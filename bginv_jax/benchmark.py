@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from bginv_jax import command_line, files
 from bginv_jax import config as configs
-from bginv_jax.speed import memory
-from bginv_jax.speed.benchmark import FEWEST_PAIRS, PHASES, benchmark, text
+from bginv_jax.speed import memory, timing
+from bginv_jax.speed.benchmark import FEWEST_PAIRS, benchmark, text
 
 
 def get_config() -> ConfigDict:
@@ -27,7 +27,7 @@ def main() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if values.measure_memory_of:
         values.config.batch_size = values.batch_size[0]
-        active = PHASES[values.phases[0]]
+        active = timing.PHASES[values.phases[0]]
         print(json.dumps(memory.memory_of_this_process(values.config, active, values.measure_memory_of)))
         return
     output = files.check_file(values.output, field="--output") if values.output else None
@@ -47,7 +47,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     command_line.define_config(__file__, "The experiment; by default every field's default.")
-    flags.DEFINE_list("phases", list(PHASES), "What is timed: " + ", ".join(PHASES) + ".")
+    flags.DEFINE_list("phases", list(timing.PHASES), "What is timed: " + ", ".join(timing.PHASES) + ".")
     flags.DEFINE_multi_integer("batch_size", [64], "Images per step; repeat it to time several.")
     flags.DEFINE_enum("peer", None, ["torch"], "Time the same steps in PyTorch too, by turns.")
     flags.DEFINE_integer("pairs", FEWEST_PAIRS, "Timings of each phase and batch size; at least 7 with --peer.")

@@ -1,20 +1,24 @@
 """Eight CPU devices and one compilation cache for every test, and the small data sets that several rooms use."""
 
+import contextlib
+import io
+import logging
 import os
+import runpy
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
-# Eight devices, to test what is split over them. Most of the suite's time is compiling, which takes half as long
-# without LLVM's optimisations; what is compiled computes the same.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-)
+from tests.xla_flags import QUICK
+
+# Eight devices, to test what is split over them.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8 {QUICK}"
 
 import jax
 import numpy as np
 import pytest
+from absl import app, flags
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
@@ -113,9 +117,8 @@ def write_workdir(config: ConfigDict, workdir: Path) -> Path:
 
 def door(module: str, *flags: str, devices: int = 1, **environment: str) -> dict:
     """Arguments of subprocess that run a command on so many CPU devices."""
-    xla = "--xla_backend_optimization_level=0"
     environment = (
-        os.environ | {"XLA_FLAGS": xla, "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)} | environment
+        os.environ | {"XLA_FLAGS": QUICK, "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONPATH": str(ROOT)} | environment
     )
     return {"args": [sys.executable, "-m", f"bginv_jax.{module}", *flags], "cwd": ROOT, "env": environment}
 
@@ -123,6 +126,30 @@ def door(module: str, *flags: str, devices: int = 1, **environment: str) -> dict
 def run_door(module: str, *flags: str, **options) -> subprocess.CompletedProcess:
     """Runs a command to its end; options as `door`."""
     return subprocess.run(**door(module, *flags, **options), capture_output=True, text=True, timeout=300)
+
+
+def call_door(module: str, *words: str) -> subprocess.CompletedProcess:
+    """Runs a command, by its full name, to its end as `run_door` does, but in this process: it need not import JAX."""
+    known, log, status = set(flags.FLAGS), logging.getLogger("bginv_jax"), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(io.StringIO()) as output,
+        contextlib.redirect_stderr(io.StringIO()) as errors,
+    ):
+        patch.chdir(ROOT)
+        patch.setattr(sys, "argv", [module, *words])
+        patch.setattr(app, "run", lambda main, flags_parser: main(flags_parser(sys.argv)))  # which runs only once
+        for name in ("handlers", "level", "propagate"):
+            patch.setattr(log, name, [] if name == "handlers" else getattr(log, name))
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+        finally:
+            for name in set(flags.FLAGS) - known:
+                delattr(flags.FLAGS, name)
+            flags.FLAGS.unparse_flags()
+    return subprocess.CompletedProcess([module, *words], status, output.getvalue(), errors.getvalue())
 
 
 def same_bits(a, b) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from bginv_jax import command_line
 from bginv_jax.errors import InputError
+from tests.conftest import call_door
 
 ROOT = Path(__file__).parents[1]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -156,7 +157,7 @@ CONFIG = "--config=experiments/mnist_5k_vanilla.py"
     ],
 )
 def test_the_doors_look_before_they_work(words, message):
-    result = _start("-m", *words)
+    result = call_door(*words)
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr

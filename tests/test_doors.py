@@ -1,16 +1,17 @@
-"""The command lines, each in a process of its own, on the tiny set."""
+"""The command lines on the tiny set, in processes of their own where it matters that they are."""
 
 import json
 import signal
 import subprocess
 import time
 
+import jax
 import numpy as np
 import pytest
 from skimage import io
 
 from bginv_jax.backgrounds import families
-from tests.conftest import door, run_door, write_workdir
+from tests.conftest import call_door, door, run_door, write_workdir
 
 CONFIG = "--config=experiments/mnist_5k_proposal.py"
 
@@ -34,10 +35,16 @@ def workdir(module_config, tmp_path_factory):
     ],
 )
 def test_wrong_flags_end_in_one_line(tmp_path, flags, message):
-    result = run_door("train", *flags, f"--workdir={tmp_path}")
-    assert result.returncode != 0
+    result = call_door("bginv_jax.train", *flags, f"--workdir={tmp_path}")
+    assert result.returncode == 2
     assert message in result.stderr
-    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_a_process_ends_as_the_calls_do(tmp_path):
+    flags = (CONFIG, "--config.mask.binarize=half", f"--workdir={tmp_path}")
+    process, call = run_door("train", *flags), call_door("bginv_jax.train", *flags)
+    assert (process.returncode, process.stdout, process.stderr) == (call.returncode, call.stdout, call.stderr)
 
 
 def test_help_lists_every_field():
@@ -108,21 +115,29 @@ def test_a_killed_process_continues_and_the_table_is_written(tiny_folder, tmp_pa
 
 
 def test_figures_are_drawn_into_the_workdir_even_of_its_checkpoints(workdir):
-    result = run_door("figures", f"--workdir={workdir / 'checkpoints'}")
+    result = call_door("bginv_jax.figures", f"--workdir={workdir / 'checkpoints'}")
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"written to {workdir}: figure3.png\n"
     assert io.imread(workdir / "figure3.png").std() > 10
 
 
+def test_no_run_is_begun_in_the_checkpoints_of_another(workdir):
+    before = sorted(workdir.rglob("*"))
+    result = call_door("bginv_jax.train", CONFIG, f"--workdir={workdir}/checkpoints")
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: --workdir is '{workdir}/checkpoints', in checkpoints of the workdir ")
+    assert sorted(workdir.rglob("*")) == before
+
+
 def test_unseen_backgrounds_are_scored_in_the_workdir(workdir, tmp_path):
     io.imsave(tmp_path / "sky.png", np.full((70, 70), 200, np.uint8), check_contrast=False)
     options = ("--count=2", "--families=fold0", f"--photographs={tmp_path}", "--seeds=0")
-    # The program that called it may want 64 bits, which no command does.
-    result = run_door("unseen", f"--workdir={workdir}/checkpoints/", *options, JAX_ENABLE_X64="1")
+    with jax.enable_x64(True):  # as the user's environment may have it, and no command does
+        result = call_door("bginv_jax.unseen", f"--workdir={workdir}/checkpoints/", *options)
     assert result.returncode == 0, result.stderr
     records = [json.loads(line) for line in (workdir / "unseen.jsonl").read_text().splitlines()]
     assert [record["family"] for record in records[::2]] == [*families.FOLDS[0], "photographs", "every"]
     assert all(record["count"] == 21 and record["correct"] >= records[-1]["correct"] for record in records)
     assert (workdir / "unseen.md").read_text().startswith("| Accuracy (%) | ")
-    result = run_door("unseen", f"--workdir={workdir}", "--seeds=3")
+    result = call_door("bginv_jax.unseen", f"--workdir={workdir}", "--seeds=3")
     assert result.stderr.strip().endswith(f"error: --seeds is 3; workdir {workdir} has 0")

@@ -21,7 +21,7 @@ from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.images import masks
 from bginv_jax.training.loop import train
-from tests.conftest import make_tiny_config, run_door, write_idx, write_tiny_folder
+from tests.conftest import call_door, make_tiny_config, write_idx, write_tiny_folder
 
 KEPT = Path(__file__).parent / "data" / "old_workdir"
 
@@ -87,7 +87,7 @@ def test_it_is_not_resumed_on_other_data(folder, tmp_path):
 
 
 def test_it_is_scored_where_the_data_are_now(workdir, folder, tmp_path):
-    result = run_door("evaluate", f"--workdir={workdir}", f"--source=idx:{folder}", f"--output={tmp_path}")
+    result = call_door("bginv_jax.evaluate", f"--workdir={workdir}", f"--source=idx:{folder}", f"--output={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert "trained for 2 of 6 steps" in result.stderr
     records = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]

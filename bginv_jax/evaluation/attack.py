@@ -156,7 +156,7 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
     masks = np.asarray(dilate(jnp.asarray(objects), jnp.full(len(x), halo), largest=halo))
     predict = Partial(jax.jit(trained.method.predict), trained.networks)
     records, found = curves(predict, x, masks, targets, options)  # not trained.method.task: its loss may be smoothed
-    own = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
+    head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
     shown = slice(min(_PICTURES, len(x)))
     worst = {name: one.images[shown] for name, one in found.items()}
     predictions = {
@@ -164,7 +164,7 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
         for name, pictures in {"none": x[shown], **worst}.items()
     }
     figure = attack_charts.worst_figure(x[shown], worst, [names[i] for i in targets[shown]], predictions)
-    return [{**own, **record} for record in records], figure
+    return [{**head, **record} for record in records], figure
 
 
 @own_settings()

@@ -53,15 +53,15 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
     for one, search in zip(axes, searches, strict=True):
         field, _, words = _SEARCHES[search]
         for i, row in enumerate(dict.fromkeys(record["row"] for record in records)):
-            own = [record for record in records if (record["row"], record["search"]) == (row, search)]
+            points = [record for record in records if (record["row"], record["search"]) == (row, search)]
             one.plot(
-                [record[field] for record in own],
-                [record["accuracy"] for record in own],
+                [record[field] for record in points],
+                [record["accuracy"] for record in points],
                 label=row,
                 markersize=4,
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
-                markevery=max(1, len(own) // 10),
+                markevery=max(1, len(points) // 10),
             )
         one.set(xlabel=words, ylim=(0, 102))
         one.grid(alpha=0.3)

@@ -221,11 +221,11 @@ def write(
     trained = run.seeds[0]
     method, seed = trained.config.method, trained.config.seed
     if not (trained.method.attend or trained.method.paint):
-        own = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
+        of_run = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
         x = examples(run.dataset, 5)[0][-1:]
         drawn = {
             "figure1.png": accuracy_figure(
-                x, {record["background"]: value(record) for record in own}, trained.method.task.shown
+                x, {record["background"]: value(record) for record in of_run}, trained.method.task.shown
             )
         }
     elif trained.method.attend:

@@ -25,9 +25,9 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     Raises:
       ValueError: if two runs are the same method and seed on the same data set, or a file could not be written.
     """
-    found = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
-    for key in found:
-        if found.count(key) > 1:  # known before minutes of scoring
+    keys = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
+    for key in keys:
+        if keys.count(key) > 1:  # known before minutes of scoring
             raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
     output = files.check_folder(output, field="output", files=FILES)
     html = None if html is None else files.check_file(html, field="html")

@@ -173,8 +173,8 @@ def projected_gradient(
 
     def ascend(places, turn, budget):
         keys = _keys(seed, turn, places)
-        own = (array[places] for array in (x, masks, targets, right, loss, worst))
-        return _ascend(predict, keys, turn % restarts > 0, budget, *own, task=task, steps=steps)
+        arrays = (array[places] for array in (x, masks, targets, right, loss, worst))
+        return _ascend(predict, keys, turn % restarts > 0, budget, *arrays, task=task, steps=steps)
 
     try:
         jax.eval_shape(lambda: ascend(np.resize(0, chunk), 0, 0.0))

@@ -107,8 +107,8 @@ def variants(records: Mapping[str, Sequence[dict]]) -> list[list[str]]:
       records: of one seed of each variant.
     """
     cells = [["Accuracy (%)", *_COLUMNS, "Mean of six", "Worst"]]
-    for variant, own in records.items():
-        (row,) = rows(own)
+    for variant, of_variant in records.items():
+        (row,) = rows(of_variant)
         cells.append([variant, *row.cells(), f"{np.mean(row.means[1:]):.1f}", f"{min(row.means[1:]):.1f}"])
     return cells
 

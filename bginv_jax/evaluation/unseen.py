@@ -106,7 +106,7 @@ def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
         predict = partial(forward, one.networks)
         measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
         worst = np.min if task.larger_is_better else np.max
-        measured.append({name: worst([own[name] for own in measured], axis=0) for name in measured[0]})
+        measured.append({name: worst([measures[name] for measures in measured], axis=0) for name in measured[0]})
         for setting, measures in zip([*settings, whole], measured, strict=True):
             head = {"dataset": run.dataset.name, "workdir": run.workdir.name, "seed": one.config.seed}
             head |= {"family": setting.family, "halo": setting.halo, "contrast": setting.contrast}

@@ -25,7 +25,6 @@ from bginv_jax.training import provenance
 
 _LOG = logging.getLogger(__name__)
 
-PHASES = {"vanilla": ("f",), "mask": ("f_m",), "adversarial": ("f", "f_b"), "joint": ("f", "f_m", "f_b")}
 FEWEST_PAIRS = 7  # that a ratio and its range rest on
 
 
@@ -33,7 +32,7 @@ def _measure(
     config: ConfigDict, dataset: Dataset, phase: str, *, peer: bool, pairs: int, seconds: float, with_memory: bool
 ) -> dict:
     """The record of one phase and batch size: timings in blocks of seconds / pairs, the two sides by turns."""
-    active, images = PHASES[phase], config.batch_size * max(1, len(config.seeds))
+    active, images = timing.PHASES[phase], config.batch_size * max(1, len(config.seeds))
     trials = peers.try_variants(config, dataset, active) if peer else []
     best = peers.fastest(trials) if peer else None
     ours = timing.make_runner(config, dataset, active)
@@ -88,7 +87,7 @@ def _trial_record(trial: peers.Trial, images: int) -> dict:
 
 def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> None:
     if not phases:
-        raise InputError(f"--phases is empty; allowed: {', '.join(PHASES)}")
+        raise InputError(f"--phases is empty; allowed: {', '.join(timing.PHASES)}")
     fewest = FEWEST_PAIRS if peer else 1
     if pairs < fewest:
         raise InputError(f"--pairs is {pairs}; allowed: at least {fewest}{' with --peer=torch' if peer else ''}")
@@ -99,7 +98,7 @@ def _check(config: ConfigDict, *, phases: list[str], peer: bool, pairs: int) -> 
     trained, of = set(registry.METHODS[config.method].networks), f"config.method {config.method}"
     if config.mask.kind != "learned":
         trained, of = trained - {"f_m"}, f"{of} and config.mask.kind {config.mask.kind}"
-    fits = [name for name, active in PHASES.items() if set(active) <= trained]
+    fits = [name for name, active in timing.PHASES.items() if set(active) <= trained]
     for phase in phases:
         if phase not in fits:
             raise InputError(f"--phases has {phase!r}; allowed with {of}: {', '.join(fits)}")
@@ -109,7 +108,7 @@ def _sized(config: ConfigDict, phase: str, batch_size: int) -> ConfigDict:
     """The config for one line of the table, valid: with the batch size, and a schedule that has the phase."""
     sized = config.copy_and_resolve_references()
     sized.batch_size = batch_size
-    sized = timing.with_phase(sized, PHASES[phase])
+    sized = timing.with_phase(sized, timing.PHASES[phase])
     configs.validate(sized)
     return sized
 
@@ -131,7 +130,7 @@ def benchmark(
     Args:
       config: of the method, data and augmentation; its batch size does not matter, nor its schedule, besides that a
         phase is timed as the schedule has it, if it has it.
-      phases: of PHASES.
+      phases: of timing.PHASES.
       batch_sizes: images per step.
       peer: whether PyTorch is timed beside.
       pairs: timings of each side.
@@ -164,9 +163,9 @@ def benchmark(
             _LOG.warning("%s, batch size %d: %s", phase, sized.batch_size, note)
         _keep(result, output)
     for phase in phases if peer else ():
-        own = [record for record in records if record["phase"] == phase]
-        theirs = max(record["peer"]["images_per_second"] for record in own)
-        result["best"][phase] = max(record["images_per_second"] for record in own) / theirs
+        of_phase = [record for record in records if record["phase"] == phase]
+        theirs = max(record["peer"]["images_per_second"] for record in of_phase)
+        result["best"][phase] = max(record["images_per_second"] for record in of_phase) / theirs
     _keep(result, output)
     return result
 

@@ -19,12 +19,11 @@ from ml_collections import ConfigDict
 from bginv_jax.backgrounds import BACKGROUNDS, compose_test
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.speed import kernels, timing
-from bginv_jax.speed.benchmark import PHASES
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import step as steps_of_training
 from bginv_jax.training import wiring
 
-_JOINT = PHASES["joint"]
+_JOINT = timing.PHASES["joint"]
 _BLOCKS = 5
 _KERNELS = 25  # of the profile, by time
 
@@ -73,7 +72,7 @@ class Study:
 
 def phases(study: Study, dataset: Dataset) -> Iterator[dict]:
     for batch_size in study.batch_sizes:
-        for phase, active in PHASES.items():
+        for phase, active in timing.PHASES.items():
             yield {"phase": phase, **study.time(study.at(batch_size), dataset, active)[1]}
 
 

@@ -22,6 +22,7 @@ from bginv_jax.training.feed import BatchPlan, Resident
 from bginv_jax.training.state import TrainState, init_state, stack_seeds
 from bginv_jax.training.step import train_step
 
+PHASES = {"vanilla": ("f",), "mask": ("f_m",), "adversarial": ("f", "f_b"), "joint": ("f", "f_m", "f_b")}
 _TRIAL_STEPS = 3
 _TRIAL_SECONDS = 0.3
 

@@ -5,6 +5,7 @@ process leaves none that is half written.
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -26,6 +27,26 @@ _LOG = logging.getLogger(__name__)
 Manager: TypeAlias = Any  # ocp.CheckpointManager, which has no types
 
 _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+
+
+def _is_workdir(folder: Path) -> bool:
+    """Whether a training has begun to write there."""
+    return (folder / "metrics.jsonl").is_file() or any(folder.glob("checkpoints/*/meta"))
+
+
+def refuse_inside(folder: str | Path, *, folders: Sequence[str]) -> None:
+    """Complains of a new workdir in one of the `folders` that a workdir consists of, where nobody looks for it.
+
+    Raises:
+      InputError: names the workdir.
+    """
+    place = Path(os.path.abspath(Path(folder).expanduser()))
+    for part in () if (place / "checkpoints").is_dir() else (place, *place.parents):
+        if part.name in folders and _is_workdir(part.parent):
+            raise InputError(
+                f"--workdir is {str(folder)!r}, in {part.name} of the workdir {str(part.parent)!r}; expected that one, "
+                "or a folder outside"
+            )
 
 
 def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
@@ -56,10 +77,21 @@ def _finite(tree: Any) -> jax.Array:
     return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats])) if floats else jnp.array(True)
 
 
+# What, besides its rate, makes a network's updates large where it is large: its decay, and weights in its loss.
+_WEIGHTS = {
+    "f": ("weight_decay",),
+    "f_m": ("mask.area_weight", "mask.variation_weight"),
+    "f_b": ("background.brightness_weight",),
+}
+
+
 def fields_to_lower(config: ConfigDict, networks: Sequence[str]) -> str:
-    """The fields that make the updates of networks smaller, for messages."""
-    fields = dict.fromkeys(f"config.rate.{configs.rate_field(config, name)}" for name in networks)
-    return ", ".join([*fields, "config.weight_decay"] if config.weight_decay else fields)
+    """The fields that make the updates of networks smaller, for messages: rates, and weights above their default."""
+    values = configs.flatten(config)
+    rates = [f"rate.{configs.rate_field(config, name)}" for name in networks]
+    weights = [field for name in networks for field in _WEIGHTS.get(name, ())]
+    raised = [field for field in weights if values[field] > configs.FIELDS[field].default]
+    return ", ".join(f"config.{field}" for field in dict.fromkeys([*rates, *raised]))
 
 
 def check_finite(train_state: TrainState, config: ConfigDict) -> None:

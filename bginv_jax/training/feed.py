@@ -90,8 +90,8 @@ class Resident(NamedTuple):
     def per_seed(self) -> tuple:
         return self.masks, self.order
 
-    def of_seed(self, own: tuple) -> "Resident":
-        return self._replace(masks=own[0], order=own[1])
+    def of_seed(self, fed: tuple) -> "Resident":
+        return self._replace(masks=fed[0], order=fed[1])
 
 
 class Streamed(NamedTuple):
@@ -114,7 +114,7 @@ class Streamed(NamedTuple):
     def per_seed(self) -> tuple:
         return ()
 
-    def of_seed(self, own: tuple) -> "Streamed":
+    def of_seed(self, fed: tuple) -> "Streamed":
         return self
 
 

@@ -109,6 +109,7 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """
     configs.validate(config)
     written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    checkpoints.refuse_inside(workdir, folders=written["folders"])
     workdir = files.check_folder(workdir, field="--workdir", **written)
     run = wiring.wire(config, sources.load(config.data))
     description, origin = run.description, provenance.describe()

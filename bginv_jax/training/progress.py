@@ -153,8 +153,8 @@ class Progress:
             means = {name: np.average([entry[name] for entry in entries], axis=0, weights=counts) for name in names}
             self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
             for i in range(np.size(means["loss"] if "loss" in means else next(iter(means.values())))):
-                own = {name: np.atleast_1d(value)[i] for name, value in means.items()}
-                warn_of_collapse(step, own, trained=step == phase.stop or "f_b" in phase.networks)
+                of_seed = {name: np.atleast_1d(value)[i] for name, value in means.items()}
+                warn_of_collapse(step, of_seed, trained=step == phase.stop or "f_b" in phase.networks)
 
     def _rate(self, step: int) -> float:
         """Images per second since the last report."""

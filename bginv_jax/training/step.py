@@ -194,16 +194,16 @@ def _each_seed(
 ) -> tuple[TrainState, Metrics, Finite]:
     """`step` for every seed of a state of several; what the feed has per seed, and metrics, have an axis of seeds."""
 
-    def one(key, params, opt_state, statistics, own):
-        after, *rest = step(TrainState(state.step, key, params, opt_state, statistics), feed.of_seed(own), device)
+    def one(key, params, opt_state, statistics, fed):
+        after, *rest = step(TrainState(state.step, key, params, opt_state, statistics), feed.of_seed(fed), device)
         trees = (after.params, after.opt_state, after.statistics)
         return [{name: tree[name] for name in active if name in tree} for tree in trees], *rest
 
-    own = (state.key, state.params, state.opt_state, state.statistics, feed.per_seed())
+    seeds = (state.key, state.params, state.opt_state, state.statistics, feed.per_seed())
     if seeds_side_by_side():
-        trees, metrics, finite = jax.vmap(one)(*own)
+        trees, metrics, finite = jax.vmap(one)(*seeds)
     else:
-        trees, metrics, finite = lax.map(lambda arguments: one(*arguments), own)
+        trees, metrics, finite = lax.map(lambda arguments: one(*arguments), seeds)
     before = (state.params, state.opt_state, state.statistics)
     after = [{**old, **new} for old, new in zip(before, trees, strict=True)]
     return TrainState(state.step + 1, state.key, *after), metrics, finite

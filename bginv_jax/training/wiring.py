@@ -82,7 +82,7 @@ class Run:
     def _ready_masks(self, phase: Phase, networks: Networks) -> np.ndarray:
         """(M, S, S, 1), of several seeds with a leading axis of seeds; uint8 where they are binary."""
         predict = hardware.make_forward(self.method.ready_masks, self.devices)
-        masks = np.stack([predict(own, self.dataset.train.images) for own in self.of_each_seed(networks)])
+        masks = np.stack([predict(of_seed, self.dataset.train.images) for of_seed in self.of_each_seed(networks)])
         for seed_masks in masks:
             mean, contrast = float(seed_masks.mean()), float(np.ptp(seed_masks, axis=(1, 2, 3)).mean())
             _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(seed_masks), mean, contrast)

@@ -11,7 +11,7 @@ from skimage import io
 from bginv_jax.backgrounds import families
 from bginv_jax.evaluation import attack, scoring, search
 from bginv_jax.evaluation import attack_charts as attack_report
-from tests.conftest import changed, run_door, write_workdir
+from tests.conftest import call_door, changed, write_workdir
 
 COUNT, SIZE = 7, 8
 WEIGHTS = np.random.RandomState(1).randn(SIZE, SIZE, 1).astype(np.float32)
@@ -348,7 +348,7 @@ def test_smoothed_labels_are_for_training_alone(workdir, tmp_path, monkeypatch, 
 
 def test_a_workdir_is_attacked_from_the_command_line(workdir, tmp_path):
     flags = ("--random=0", "--generations=2", "--steps=1", "--restarts=1", "--count=100", "--halo=1")
-    result = run_door("attack", f"--workdir={workdir}", f"--output={tmp_path}", *flags)
+    result = call_door("bginv_jax.attack", f"--workdir={workdir}", f"--output={tmp_path}", *flags)
     assert result.returncode == 0, result.stderr
     records = [json.loads(line) for line in (tmp_path / "attack.jsonl").read_text().splitlines()]
     assert [record["search"] for record in records] == ["none", *11 * ["gradient"], *2 * ["evolution"], "any"]

@@ -1,4 +1,4 @@
-"""A predictor in other people's programs: whatever images, settings, copies, threads and processes they have."""
+"""A predictor in other people's programs: whatever images, settings, copies and processes they have."""
 
 import concurrent.futures
 import copy
@@ -18,6 +18,7 @@ from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from tests.conftest import changed, door, write_workdir
+from tests.xla_flags import QUICK
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def logits(predict, images):
 
 def test_logits_are_those_of_f(workdir, logits, padded):
     trained = predictors.load_trained(workdir)
-    expected = trained.method.predict(trained.networks, padded / np.float32(255))
+    expected = jax.jit(trained.method.predict)(trained.networks, padded / np.float32(255))
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)
     assert logits.shape == (21, 3)
     assert logits.dtype == np.float32
@@ -124,6 +125,12 @@ def test_other_images_are_refused_in_one_line(predict, images, change, message):
 def test_a_tracer_is_told_of_load_pure(predict, images):
     with pytest.raises(InputError, match="images are traced by JAX; .* load_pure"):
         jax.jit(predict)(images)
+
+
+def test_a_call_in_a_function_that_is_traced_is_told_of_load_pure(predict, images):
+    with pytest.raises(InputError, match="called while JAX traces; expected a call outside, or the function of load_p"):
+        jax.jit(lambda: predict(images))()
+    assert predict(images).shape == (21, 3)
 
 
 def test_masks_have_the_native_size(workdir, images, padded):
@@ -208,7 +215,7 @@ def test_a_copy_outlives_its_workdir(module_config, tmp_path, images, logits):
 
 def test_a_spawned_process_predicts_the_same(predict, images, logits, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    monkeypatch.setenv("XLA_FLAGS", QUICK)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         (found,) = pool.map_async(predict, [images], chunksize=1).get(timeout=120)
     assert found.dtype == np.float32
@@ -230,38 +237,51 @@ import jax
 {before}
 images = np.zeros((1, 12, 12, 1), np.uint8)
 
-def work(images):
+def work(call):
     signal.alarm(60)  # a process that hangs is ended
-    {call}
+    exec(call)
 
 with multiprocessing.get_context("fork").Pool(1) as pool:
-    try:
-        pool.map_async(work, [images]).get(timeout=90)
-        print("worked")
-    except RuntimeError as error:
-        print("refused:", error)
+    for call in {calls!r}:
+        try:
+            pool.map_async(work, [call]).get(timeout=90)
+            print("worked")
+        except RuntimeError as error:
+            print("refused:", error)
 """
 
 
 @pytest.mark.parametrize(
-    ("before", "call", "expected"),
+    ("before", "calls", "expected"),
     [
-        ("import bginv_jax; predict = bginv_jax.load_predictor({w!r})", "predict(images)", "refused"),
-        ("import bginv_jax; apply, variables = bginv_jax.load_pure({w!r})", "apply(variables, images)", "refused"),
-        ("import bginv_jax; jax.devices()", "bginv_jax.load_predictor({w!r})", "refused"),
-        ("import bginv_jax; jax.devices()", "bginv_jax.families.draw(['ramp'], 1, size=16, seed=0)", "refused"),
-        ("jax.devices()", "import bginv_jax; bginv_jax.load_predictor({w!r})", "refused"),
-        ("import bginv_jax", "bginv_jax.load_predictor({w!r})(images)", "worked"),
+        (
+            "import bginv_jax\npredict = bginv_jax.load_predictor({w!r})\n"
+            "apply, variables = bginv_jax.load_pure({w!r})",
+            [
+                "predict(images)",
+                "apply(variables, images)",
+                "bginv_jax.load_predictor({w!r})",
+                "bginv_jax.families.draw(['ramp'], 1, size=16, seed=0)",
+            ],
+            "refused",
+        ),
+        ("import bginv_jax; jax.devices()", ["bginv_jax.families.draw(['ramp'], 1, size=16, seed=0)"], "refused"),
+        ("jax.devices()", ["import bginv_jax; bginv_jax.load_predictor({w!r})"], "refused"),
+        ("import bginv_jax", ["bginv_jax.load_predictor({w!r})(images)"], "worked"),
     ],
 )
-def test_a_forked_process_is_refused_before_jax_waits_for_ever(workdir, before, call, expected):
-    code = FORKS.format(before=before.format(w=str(workdir)), call=call.format(w=str(workdir)))
+def test_a_forked_process_is_refused_before_jax_waits_for_ever(workdir, before, calls, expected):
+    calls = [call.format(w=str(workdir)) for call in calls]
     command = door("")
+    code = FORKS.format(before=before.format(w=str(workdir)), calls=calls)
     command["args"] = [sys.executable, "-W", "ignore", "-c", code]
     result = subprocess.run(**command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(expected)
-    assert ("multiprocessing.get_context('spawn')" in result.stdout) == (expected == "refused")
+    answers = result.stdout.splitlines()
+    assert len(answers) == len(calls)
+    for answer in answers:
+        assert answer.startswith(expected)
+        assert ("multiprocessing.get_context('spawn')" in answer) == (expected == "refused")
 
 
 @pytest.fixture(scope="module")
@@ -275,16 +295,24 @@ def test_the_pure_function_equals_the_predictor_under_any_settings(pure, images,
         found = apply(variables, given)
         assert found.dtype == jnp.float32
         np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-5)
-    assert apply(variables, images[:0]).shape == (0, 3)
     with jax.enable_x64(True):
         found = jax.jit(apply)(variables, jnp.asarray(images / 255))
         assert found.dtype == jnp.float32
     np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-5)
 
 
+def test_the_pure_function_takes_no_images(pure, images):
+    apply, variables = pure
+    for function in (apply, jax.jit(apply)):
+        assert function(variables, images[:0]).shape == (0, 3)
+        assert function(variables, images[:0]).dtype == np.float32
+    gradients = jax.jit(jax.grad(lambda variables: apply(variables, images[:0]).sum()))(variables)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients))
+
+
 def test_the_pure_function_is_mapped(pure, images, logits):
     apply, variables = pure
-    several = jax.vmap(apply, in_axes=(None, 0))(variables, images[:20].reshape(4, 5, 12, 12, 1))
+    several = jax.jit(jax.vmap(apply, in_axes=(None, 0)))(variables, images[:20].reshape(4, 5, 12, 12, 1))
     np.testing.assert_allclose(several.reshape(20, 3), logits[:20], rtol=1e-5, atol=1e-5)
 
 

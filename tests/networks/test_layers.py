@@ -32,32 +32,47 @@ SHAPES = [
 ]
 
 
+def _normal(seed, *shape, dtype=np.float32):
+    """Drawn without JAX, which would compile for each shape."""
+    return np.random.default_rng(seed).standard_normal(shape, dtype)
+
+
 def _values_and_gradients(function, *arguments):
-    outputs, pull = jax.vjp(function, *arguments)
-    direction = jax.random.normal(jax.random.key(9), outputs.shape, outputs.dtype)
-    return [outputs, *pull(direction)]
+    """As one program: operation by operation there are a hundred to compile."""
+    outputs = jax.eval_shape(function, *arguments)
+
+    @jax.jit
+    def both(direction, *arguments):
+        outputs, pull = jax.vjp(function, *arguments)
+        return [outputs, *pull(direction)]
+
+    return [np.asarray(array) for array in both(_normal(9, *outputs.shape, dtype=outputs.dtype), *arguments)]
+
+
+def _relative(a, b):
+    return float(np.abs(a - b).max() / np.abs(b).max())
 
 
 def _largest_error(pair, *arguments):
     fast, plain = (_values_and_gradients(function, *arguments) for function in pair)
-    return max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in zip(fast, plain, strict=True))
+    return max(_relative(a, b) for a, b in zip(fast, plain, strict=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", PAIRS)
 def test_convolutions_equal_their_plain_form(name, shape):
     n, height, width, inputs, outputs = shape
-    x = jax.random.normal(jax.random.key(0), (n, height, width, inputs))
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, inputs, outputs))
+    x = _normal(0, n, height, width, inputs)
+    kernel = _normal(1, 3, 3, inputs, outputs)
     assert _largest_error(PAIRS[name], x, kernel) < 1e-5
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_convolutions_equal_their_plain_form_in_float64(name):
     with jax.enable_x64(True):
-        x = jax.random.normal(jax.random.key(0), (2, 5, 6, 3), jnp.float64)
-        kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4), jnp.float64)
-        assert x.dtype == jnp.float64
+        x = _normal(0, 2, 5, 6, 3, dtype=np.float64)
+        kernel = _normal(1, 3, 3, 3, 4, dtype=np.float64)
+        assert jnp.asarray(x).dtype == jnp.float64
         assert _largest_error(PAIRS[name], x, kernel) < 1e-12
 
 
@@ -66,11 +81,10 @@ def test_convolutions_equal_their_plain_form_in_float64(name):
 )
 def test_pooled_convolution_equals_its_plain_form(shape):
     n, height, width, inputs, outputs = shape
-    keys = jax.random.split(jax.random.key(2), 3)
     arrays = (
-        jax.random.normal(keys[0], (n, height, width, inputs)),
-        jax.random.normal(keys[1], (3, 3, inputs, outputs)),
-        jax.random.normal(keys[2], (outputs,)),
+        _normal(0, n, height, width, inputs),
+        _normal(1, 3, 3, inputs, outputs),
+        _normal(2, outputs),
     )
     assert _largest_error(POOLED, *arrays) < 1e-5
 
@@ -78,13 +92,12 @@ def test_pooled_convolution_equals_its_plain_form(shape):
 @pytest.mark.parametrize("shape", [(2, 32, 32, 3, 64), (2, 14, 14, 64, 128), (3, 6, 10, 5, 7), (1, 16, 6, 1, 2)])
 def test_pooled_5x5_convolution_equals_its_plain_form(shape):
     n, height, width, inputs, outputs = shape
-    keys = jax.random.split(jax.random.key(2), 3)
     arrays = (
-        jax.random.normal(keys[0], (n, height, width, inputs)),
-        jax.random.normal(keys[1], (5, 5, inputs, outputs)),
-        jax.random.normal(keys[2], (outputs,)),
+        _normal(0, n, height, width, inputs),
+        _normal(1, 5, 5, inputs, outputs),
+        _normal(2, outputs),
     )
-    assert layers.conv5x5_relu_pool(*arrays).shape == (n, height // 2 - 2, width // 2 - 2, outputs)
+    assert jax.eval_shape(layers.conv5x5_relu_pool, *arrays).shape == (n, height // 2 - 2, width // 2 - 2, outputs)
     assert _largest_error(POOLED_5X5, *arrays) < 1e-5
 
 
@@ -95,8 +108,8 @@ POOLED_SIDES = [(POOLED, 3), (POOLED_5X5, 5)]
 @pytest.mark.parametrize(("pair", "side"), POOLED_SIDES)
 def test_pooled_convolution_equals_its_plain_form_in_float64(pair, side, inputs):
     with jax.enable_x64(True):
-        x = jax.random.normal(jax.random.key(0), (2, 6, 8, inputs), jnp.float64)
-        kernel = jax.random.normal(jax.random.key(1), (side, side, inputs, 4), jnp.float64)
+        x = _normal(0, 2, 6, 8, inputs, dtype=np.float64)
+        kernel = _normal(1, side, side, inputs, 4, dtype=np.float64)
         assert _largest_error(pair, x, kernel, jnp.linspace(-1.0, 1.0, 4, dtype=jnp.float64)) < 1e-12
 
 
@@ -113,46 +126,44 @@ def test_pooled_convolution_gives_a_tie_to_the_first_pixel_and_nothing_below_zer
 
 @pytest.mark.parametrize("function", [layers.conv3x3, layers.upsample_conv3x3])
 def test_gradients_are_the_same_in_a_loop(function):
-    x = jax.random.normal(jax.random.key(0), (3, 2, 8, 8, 16))
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 16, 8))
-    gradient = jax.grad(lambda kernel, x: (function(x, kernel) ** 2).mean())
+    x, kernel = jnp.asarray(_normal(0, 3, 2, 8, 8, 16)), _normal(1, 3, 3, 16, 8)
+    gradient = jax.jit(jax.grad(lambda kernel, x: (function(x, kernel) ** 2).mean()))
     looped = jax.lax.fori_loop(0, 3, lambda i, total: total + gradient(kernel, x[i]), jnp.zeros_like(kernel))
-    apart = sum(gradient(kernel, one) for one in x)
-    assert float(jnp.abs(looped - apart).max() / jnp.abs(apart).max()) < 1e-5
+    apart = sum(np.asarray(gradient(kernel, one)) for one in x)
+    assert _relative(looped, apart) < 1e-5
 
 
 def test_gradients_of_the_pooled_5x5_convolution_are_the_same_in_a_loop():
-    x = jax.random.normal(jax.random.key(0), (3, 2, 14, 14, 64))
-    kernel, bias = jax.random.normal(jax.random.key(1), (5, 5, 64, 16)), jnp.linspace(-1.0, 1.0, 16)
+    x = jnp.asarray(_normal(0, 3, 2, 14, 14, 64))
+    kernel, bias = _normal(1, 5, 5, 64, 16), jnp.linspace(-1.0, 1.0, 16)
     fast, plain = (
-        jax.grad(lambda x, kernel, bias, form=form: (form(x, kernel, bias) ** 2).mean(), argnums=(0, 1, 2))
+        jax.jit(jax.grad(lambda x, kernel, bias, form=form: (form(x, kernel, bias) ** 2).mean(), argnums=(0, 1, 2)))
         for form in POOLED_5X5
     )
     zeros = jax.tree.map(jnp.zeros_like, (x[0], kernel, bias))
     looped = jax.lax.fori_loop(0, 3, lambda i, total: jax.tree.map(jnp.add, total, fast(x[i], kernel, bias)), zeros)
-    apart = [sum(parts) for parts in zip(*(plain(one, kernel, bias) for one in x), strict=True)]
-    for one, other in zip(looped, apart, strict=True):
-        assert float(jnp.abs(one - other).max() / jnp.abs(other).max()) < 1e-5
+    apart = [sum(map(np.asarray, parts)) for parts in zip(*(plain(one, kernel, bias) for one in x), strict=True)]
+    assert all(_relative(a, b) < 1e-5 for a, b in zip(looped, apart, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(2, 32, 32, 3), (3, 6, 10, 5), (1, 2, 2, 1)])
 def test_max_pool_equals_its_plain_form(shape):
-    x = jax.random.normal(jax.random.key(0), shape)
+    x = _normal(0, *shape)
     assert _largest_error((layers.max_pool2x2, layers.max_pool2x2_plain), x) == 0
 
 
 def test_max_pool_shares_the_gradient_of_a_tie():
-    gradient = jax.grad(lambda x: layers.max_pool2x2(x).sum())(jnp.ones((1, 2, 2, 1)))
+    gradient = jax.jit(jax.grad(lambda x: layers.max_pool2x2(x).sum()))(jnp.ones((1, 2, 2, 1)))
     np.testing.assert_array_equal(gradient.ravel(), [0.25] * 4)
 
 
 def test_conv_module_has_the_parameters_of_a_plain_convolution():
-    x = jnp.ones((1, 4, 4, 5))
+    def shapes(module, x):
+        outputs, variables = jax.eval_shape(lambda: module.init_with_output(jax.random.key(0), x))
+        return outputs.shape, jax.tree.map(jnp.shape, variables["params"])
+
     for upsample, side in ((False, 4), (True, 8)):
         module = layers.Conv3x3(7, upsample=upsample)
-        variables = module.init(jax.random.key(0), x)
-        shapes = jax.tree.map(jnp.shape, variables["params"])
-        assert shapes == {"kernel": (3, 3, 5, 7), "bias": (7,)}
-        assert module.apply(variables, x).shape == (1, side, side, 7)
-    variables = layers.Conv5x5(7).init(jax.random.key(0), jnp.ones((1, 6, 6, 5)))
-    assert jax.tree.map(jnp.shape, variables["params"]) == {"kernel": (5, 5, 5, 7), "bias": (7,)}
+        assert shapes(module, jnp.ones((1, 4, 4, 5))) == ((1, side, side, 7), {"kernel": (3, 3, 5, 7), "bias": (7,)})
+    _, params = shapes(layers.Conv5x5(7), jnp.ones((1, 6, 6, 5)))
+    assert params == {"kernel": (5, 5, 5, 7), "bias": (7,)}

@@ -1,7 +1,10 @@
 """The sizes of the poster's networks, and other image sizes and channels."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from bginv_jax.config import default_config
@@ -15,6 +18,11 @@ from bginv_jax.networks.generators import BackgroundGenerator, MaskGenerator, ba
 def _count(module, shape):
     variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, *shape)))
     return sum(leaf.size for leaf in jax.tree.leaves(variables))
+
+
+def _init(module, seed, *inputs):
+    """The variables of a module, as one program: operation by operation there are fifty to compile."""
+    return jax.jit(module.init)(jax.random.key(seed), *inputs)
 
 
 def test_parameter_counts_are_the_authors():
@@ -47,41 +55,49 @@ def test_the_lenet_is_that_of_the_single_source_protocol():
 
 def test_the_lenet_is_its_plain_layers():
     x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 3))
-    params = LeNet(10).init(jax.random.key(1), x)["params"]
-    maps = x
-    for i in (0, 1):
-        maps = layers.conv5x5_relu_pool_plain(maps, **params[f"Conv5x5_{i}"])
-    hidden = maps.reshape(2, -1)
-    for i in (0, 1):
-        hidden = jax.nn.relu(hidden @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"])
-    logits = hidden @ params["Dense_2"]["kernel"] + params["Dense_2"]["bias"]
-    assert jnp.allclose(LeNet(10).apply({"params": params}, x), logits, atol=1e-5)
+    variables = _init(LeNet(10), 1, x)
+
+    @jax.jit
+    def plain(params, maps):
+        for i in (0, 1):
+            maps = layers.conv5x5_relu_pool_plain(maps, **params[f"Conv5x5_{i}"])
+        hidden = maps.reshape(2, -1)
+        for i in (0, 1):
+            hidden = jax.nn.relu(hidden @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"])
+        return hidden @ params["Dense_2"]["kernel"] + params["Dense_2"]["bias"]
+
+    assert jnp.allclose(jax.jit(LeNet(10).apply)(variables, x), plain(variables["params"], x), atol=1e-5)
 
 
 def test_truncated_f_ends_with_its_last_pooled_maps():
     f = Classifier(10)
     x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
-    params = f.init(jax.random.key(1), x)
-    maps = f.apply(params, x, truncated=True)
+    params = _init(f, 1, x)
+    maps, logits = jax.jit(lambda params: (f.apply(params, x, truncated=True), f.apply(params, x)))(params)
     assert maps.shape == (2, 4, 4, 128)
     dense = [params["params"][f"Dense_{i}"] for i in (0, 1)]
-    hidden = jax.nn.relu(maps.reshape(2, -1) @ dense[0]["kernel"] + dense[0]["bias"])
-    assert jnp.allclose(hidden @ dense[1]["kernel"] + dense[1]["bias"], f.apply(params, x), atol=1e-5)
+    hidden = np.maximum(np.reshape(maps, (2, -1)) @ np.asarray(dense[0]["kernel"]) + dense[0]["bias"], 0)
+    np.testing.assert_allclose(hidden @ np.asarray(dense[1]["kernel"]) + dense[1]["bias"], logits, atol=1e-5)
 
 
 def test_the_vgg_convolves_twice_in_every_block_but_the_first():
     x = jax.random.uniform(jax.random.key(0), (2, 32, 32, 1))
     f = CLASSIFIERS["vgg"](10)
-    params = f.init(jax.random.key(1), x)["params"]
+    params = _init(f, 1, x)["params"]
     convolved = [params[f"Conv3x3_{i}"]["kernel"].shape[2:] for i in range(5)]
     assert convolved == [(1, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
     assert [params[f"Dense_{i}"]["kernel"].shape for i in (0, 1)] == [(2048, 32), (32, 10)]
-    maps = x
-    for i, pooled in enumerate((True, False, True, False, True)):
-        kernel, bias = params[f"Conv3x3_{i}"]["kernel"], params[f"Conv3x3_{i}"]["bias"]
-        maps = jax.nn.relu(layers.conv3x3_plain(maps, kernel) + bias)
-        maps = layers.max_pool2x2_plain(maps) if pooled else maps
-    assert jnp.allclose(f.apply({"params": params}, x, truncated=True), maps, atol=1e-5)
+
+    @jax.jit
+    def plain(params, maps):
+        for i, pooled in enumerate((True, False, True, False, True)):
+            kernel, bias = params[f"Conv3x3_{i}"]["kernel"], params[f"Conv3x3_{i}"]["bias"]
+            maps = jax.nn.relu(layers.conv3x3_plain(maps, kernel) + bias)
+            maps = layers.max_pool2x2_plain(maps) if pooled else maps
+        return maps
+
+    truncated = jax.jit(functools.partial(f.apply, truncated=True))({"params": params}, x)
+    assert jnp.allclose(truncated, plain(params, x), atol=1e-5)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -109,7 +125,7 @@ def test_outputs_follow_the_images(size, channels, classifier):
 def test_outputs_lie_in_the_unit_interval():
     x = 50 * jax.random.normal(jax.random.key(0), (2, 16, 16, 3))
     for module, inputs in ((MaskGenerator(), x), (BackgroundGenerator(1), x[:, :4, :4])):
-        outputs = module.apply(module.init(jax.random.key(1), inputs), inputs)
+        outputs, _ = jax.jit(module.init_with_output)(jax.random.key(1), inputs)
         assert 0 <= outputs.min() <= outputs.max() <= 1
 
 
@@ -122,7 +138,7 @@ def test_background_kinds():
     assert noise.apply(noise.init(key), noise.draw(key))[0].mean() == pytest.approx(0.5, abs=0.02)
     generated = background_source("generated", (32, 32, 1), 2)
     assert generated.draw(key).shape == (4, 4, 4, 1)
-    painted, _ = jax.jit(generated.apply)(generated.init(key), generated.draw(key)[None])
+    painted, _ = jax.jit(lambda key: generated.apply(generated.init(key), generated.draw(key)[None]))(key)
     tiles = painted[0].reshape(2, 16, 2, 16)
     assert jnp.abs(tiles[0, :, 0] - tiles[1, :, 1]).max() > 1e-3  # drawn independently
     with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):

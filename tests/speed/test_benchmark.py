@@ -15,6 +15,7 @@ import pytest
 from bginv_jax import config as configs
 from bginv_jax.errors import InputError
 from bginv_jax.speed import benchmark, memory, peer, timing
+from tests.xla_flags import QUICK
 
 ROOT = Path(__file__).parents[2]
 USUAL = {"phases": ["vanilla"], "batch_sizes": [8], "peer": False, "pairs": 7, "seconds": 0.01}
@@ -27,7 +28,7 @@ def test_the_command_line_prints_a_table_and_writes_finite_records(tiny_folder, 
     command += [f"--config.data.source=idx:{tiny_folder}", "--config.classifier=cnn", "--config.seeds=(0, 1)"]
     command += ["--config.background.families=('ramp', 'plain')"]  # quick to draw
     command += ["--phases=vanilla", "--batch_size=8", "--pairs=2", "--seconds=0.1", f"--output={output}"]
-    flags = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count=2 {QUICK}"
     environment = os.environ | {"XLA_FLAGS": flags}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     result = json.loads(output.read_text())
@@ -57,7 +58,8 @@ def test_the_command_line_prints_a_table_and_writes_finite_records(tiny_folder, 
         ({"batch_sizes": [0]}, r"--batch_size is 0; allowed: 1 to 4000"),
     ],
 )
-def test_wrong_flags_are_refused(options, message):
+def test_wrong_flags_are_refused(monkeypatch, mnist_5k, options, message):
+    monkeypatch.setattr(benchmark.sources, "load", lambda config: mnist_5k)
     with pytest.raises(InputError, match=message):
         benchmark.benchmark(configs.default_config(), **(USUAL | options))
 

@@ -13,7 +13,7 @@ from bginv_jax.images import augment
 from bginv_jax.images.masks import dilate
 from bginv_jax.methods import registry
 from bginv_jax.methods.contract import Batch, Layout
-from bginv_jax.speed import benchmark, peer_fields
+from bginv_jax.speed import peer_fields, timing
 
 N, PLAIN = 8, 2
 
@@ -57,7 +57,7 @@ def _ours():
     return method, params, jax.random.split(jax.random.key(1), N), x, np.round(x), random.randint(0, 10, N)
 
 
-@pytest.mark.parametrize("active", benchmark.PHASES.values(), ids="+".join)
+@pytest.mark.parametrize("active", timing.PHASES.values(), ids="+".join)
 def test_the_peer_has_our_losses_and_gradients(peer, active):
     import torch
 

@@ -18,7 +18,8 @@ class Normalised(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train):
-        x = nn.Dense(8)(x.reshape(len(x), -1))
+        # No bias: the normalisation takes it away, and Adam would move it by what rounding makes of no gradient.
+        x = nn.Dense(8, use_bias=False)(x.reshape(len(x), -1))
         x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
         return nn.Dense(self.outputs)(nn.Dropout(0.5, deterministic=not train)(nn.relu(x)))
 

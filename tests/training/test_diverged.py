@@ -40,6 +40,21 @@ pytestmark = pytest.mark.usefixtures("registry")
         (Finite({"f_m": True}, {"mask_loss": False}), {}, "the metric mask_loss; lower config.rate.f_m. The"),
         (Finite({"mine": False}, {"loss": True}), {}, "the gradient of mine; lower config.rate.f. The"),
         (Finite({"f": False}, {"loss": True}), {"weight_decay": 0.5}, "lower config.rate.f, config.weight_decay. The"),
+        (
+            Finite({"f": True, "f_m": False}, {"mask_loss": True}),
+            {"weight_decay": 0.5, "mask__area_weight": 1e30},
+            "the gradient of f_m; lower config.rate.f_m, config.mask.area_weight. The",
+        ),
+        (
+            Finite({"f": False, "f_m": False}, {"mask_loss": True}),
+            {"weight_decay": 0.5, "mask__variation_weight": 0.2},
+            "lower config.rate.f, config.rate.f_m, config.weight_decay, config.mask.variation_weight. The",
+        ),
+        (
+            Finite({"f_b": True}, {"loss": False}),
+            {"background__brightness_weight": 2.0},
+            "the metric loss; lower config.rate.f_b, config.background.brightness_weight. The",
+        ),
     ],
 )
 def test_the_message_names_step_network_and_fields(finite, fields, message):

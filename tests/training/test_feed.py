@@ -10,7 +10,7 @@ import pytest
 from bginv_jax.methods.contract import Layout
 from bginv_jax.training.feed import BatchPlan, Raw, StreamedFeed, draw_order, plan_batch
 from bginv_jax.training.state import init_state, stack_seeds
-from tests.training.toys import WHOLE, assert_same_bits, make_setup, resident, take
+from tests.training.toys import WHOLE, assert_same_bits, make_program, make_setup, resident, take
 
 PICTURED = Layout(4, 4, 8)
 
@@ -90,7 +90,7 @@ def setup():
     [
         (("f", "f_b"), BatchPlan(PICTURED, 2, 2), "ready"),
         (("f", "f_b"), BatchPlan(WHOLE.layout, 4, 1), "ready"),
-        (("f", "f_m", "f_b"), BatchPlan(PICTURED, 2, 2), "made by f_m in the same step"),
+        (("f", "f_m", "f_b"), BatchPlan(PICTURED, 1, 4), "made by f_m in the same step"),
         (("f",), BatchPlan(Layout(16), 1, 1), "none"),
     ],
 )
@@ -99,11 +99,16 @@ def test_a_stream_equals_the_resident_set_to_the_bit_and_can_be_resumed(setup, a
     data = setup.data._replace(pictures=setup.data.pictures if plan.layout.pictured else None)
     setup = setup._replace(data=data if masks == "ready" else data._replace(masks=None))
     expected, measured = take(setup, resident(setup, plan), active, plan, calls=(3, 2))
-    streamed, seen = take(setup, _streamed(setup, plan), active, plan, calls=(3, 2))
+    program = make_program(setup, _streamed(setup, plan), active, plan)
+
+    def take_streamed(**options):
+        return take(setup, _streamed(setup, plan), active, plan, program=program, **options)
+
+    streamed, seen = take_streamed(calls=(3, 2))
     assert_same_bits(streamed, expected)
     assert_same_bits(seen, measured)
-    halfway, _ = take(setup, _streamed(setup, plan), active, plan, calls=(2,))
-    resumed, _ = take(setup, _streamed(setup, plan), active, plan, state=halfway, calls=(1, 2))
+    halfway, _ = take_streamed(calls=(2,))
+    resumed, _ = take_streamed(state=halfway, calls=(1, 2))
     assert_same_bits(resumed, expected)
 
 

@@ -16,7 +16,7 @@ from bginv_jax import load_predictor
 from bginv_jax.data import sources
 from bginv_jax.methods import attention, proposal
 from bginv_jax.networks import classifiers, generators
-from bginv_jax.training import checkpoints, progress
+from bginv_jax.training import checkpoints, progress, wiring
 from bginv_jax.training.loop import train
 from tests.conftest import changed, same_bits
 
@@ -73,10 +73,25 @@ def _small_networks():
 
 
 @pytest.fixture(scope="module")
-def finished(module_config, tmp_path_factory):
+def share_programs():
+    """(patch): from then on all runs of one config take the same compiled steps, which are traced once."""
+    make_step, programs = wiring.Run.make_step, {}
+
+    def make_once(run, phase, feed):
+        if (str(run.config), phase) not in programs:
+            programs[str(run.config), phase] = make_step(run, phase, feed)
+        return programs[str(run.config), phase]
+
+    return lambda patch: patch.setattr(wiring.Run, "make_step", make_once)
+
+
+@pytest.fixture(scope="module")
+def finished(module_config, tmp_path_factory, share_programs):
     """The workdir of one run of the tiny proposal, and its last state."""
     workdir = tmp_path_factory.mktemp("finished")
-    return workdir, train(module_config, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        share_programs(patch)
+        return workdir, train(module_config, workdir)
 
 
 def _lines(workdir):
@@ -97,8 +112,9 @@ class _KilledError(Exception):
 
 
 @pytest.mark.parametrize("stop", [1, 5, 7])
-def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, monkeypatch, stop):
+def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, monkeypatch, share_programs, stop):
     """The process dies after step `stop`: in phase 1 before any checkpoint, in phase 2, in phase 3."""
+    share_programs(monkeypatch)
     save = checkpoints.save
 
     def save_and_die(manager, train_state, *rest):

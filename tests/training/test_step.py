@@ -146,8 +146,13 @@ def test_each_user_of_randomness_has_its_own_keys(setup, monkeypatch):
     monkeypatch.setattr(step, "augment", spied_augment)
     spied = setup._replace(method=dataclasses.replace(setup.method, objective=objective))
     feed = resident(setup).arrays(setup.initial.key, 0, 1)
-    train_step(setup.initial, feed, 0, learning=learning(spied, ("f",), augmentation={}))
-    drawn = np.concatenate([jax.random.key_data(keys) for keys in seen])
+
+    @jax.jit
+    def keys_of_a_step():
+        train_step(setup.initial, feed, 0, learning=learning(spied, ("f",), augmentation={}))
+        return [jax.random.key_data(keys) for keys in seen]
+
+    drawn = np.concatenate(keys_of_a_step())
     assert len(np.unique(drawn, axis=0)) == len(drawn) == 2 * WHOLE.batch_size
 
 

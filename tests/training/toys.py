@@ -86,7 +86,8 @@ def make_setup(**rates) -> Setup:
     optimizers = make_optimizers(phases, {"f": 1e-3, "f_m": 1e-3, "f_b": 1e-3} | rates)
     drawn, labels = images(48)
     masks = (255 * (drawn > 0)).astype(np.uint8)
-    return Setup(method, optimizers, init_state(0, method.init, optimizers), Resident(drawn, labels, masks))
+    initial = jax.jit(lambda: init_state(0, method.init, optimizers))()
+    return Setup(method, optimizers, initial, Resident(drawn, labels, masks))
 
 
 def learning(setup, active, plan=WHOLE, **options):
@@ -100,13 +101,20 @@ def resident(setup, plan=WHOLE, **options):
     return ResidentFeed(setup.data, plan.batch_size, jax.local_devices()[: plan.devices], **options)
 
 
-def take(setup, feed, active, plan=WHOLE, *, state=None, calls=(1,), several_seeds=False, **options):
-    """The state after calls of so many steps each, and the metrics of each call; the state that is given stays."""
-    devices = jax.local_devices()[: plan.devices]
-    program = make_train_step(
-        devices, feed, learning=learning(setup, active, plan, **options), several_seeds=several_seeds
-    )
-    state = hardware.replicate(jax.tree.map(jnp.copy, setup.initial if state is None else state), devices)
+def make_program(setup, feed, active, plan=WHOLE, *, several_seeds=False, **options):
+    """The compiled steps of a setup on a feed."""
+    how = learning(setup, active, plan, **options)
+    return make_train_step(jax.local_devices()[: plan.devices], feed, learning=how, several_seeds=several_seeds)
+
+
+def take(setup, feed, active, plan=WHOLE, *, state=None, calls=(1,), program=None, **options):
+    """The state after calls of so many steps each, and the metrics of each call; the state that is given stays.
+
+    By a `program` that is there already, or as `make_program` makes it.
+    """
+    program = program or make_program(setup, feed, active, plan, **options)
+    state = jax.tree.map(jnp.copy, setup.initial if state is None else state)
+    state = hardware.replicate(state, jax.local_devices()[: plan.devices])
     measured, done = [], int(state.step)
     for count in calls:
         state, metrics, health = program(state, feed.arrays(state.key, done, done + count), np.int32(count))
