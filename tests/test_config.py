@@ -163,10 +163,12 @@ def test_wrong_types_and_names_are_refused():
         configs.validate(ConfigDict(values))
 
 
-def test_attention_looks_into_the_cnn():
+def test_attention_looks_into_maps():
     config = runpy.run_path(str(FOLDER / "mnist_attention.py"))["get_config"]()
     config.classifier = "lenet"
-    with pytest.raises(ValueError, match="config.classifier is 'lenet'; allowed: cnn with method attention"):
+    with pytest.raises(
+        ValueError, match="config.classifier is 'lenet'; allowed: cnn, vgg, resnet18, .* with method attention"
+    ):
         configs.validate(config)
 
 

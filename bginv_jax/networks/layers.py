@@ -334,7 +334,7 @@ class Conv3x3(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """A convolution of each channel by itself without bias, with the parameters of `nn.Conv`: kernel (side, side, 1, C).
+    """A convolution of each channel by itself, without bias: kernel (side, side, 1, C) as `nn.Conv` has it.
 
     margins: how many zeros stand before and after, along both axes.
     """

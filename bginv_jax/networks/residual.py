@@ -80,7 +80,8 @@ def resnet(
     """
     normalise = _NORMALISATIONS[normalisation]
     layers = [
-        Layer(count, 64 * 2**i, 1 if i == 0 else 2, bottleneck, normalise, parent=None) for i, count in enumerate(blocks)
+        Layer(count, 64 * 2**i, 1 if i == 0 else 2, bottleneck, normalise, parent=None)
+        for i, count in enumerate(blocks)
     ]
     return Staged(classes, (Stem(normalise, parent=None), *layers), frozen=frozen)
 

@@ -93,11 +93,6 @@ class Staged(nn.Module):
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform(), name="head")(x.mean(axis=(1, 2)))
 
 
-def frozen_names(frozen: int) -> tuple[str, ...]:
-    """The names, in the parameters of a Staged, of its first stages."""
-    return tuple(f"stages_{i}" for i in range(frozen))
-
-
 def _apply_frozen(stage: nn.Module, x: jax.Array) -> jax.Array:
     """A stage as it predicts, whose parameters get no gradient: backwards it costs at most the way to the image."""
     if stage.is_initializing():

@@ -33,6 +33,8 @@ FIELDS: dict[str, str | Only] = {
     "seed": FREE,
     "seeds": Only(((),)),
     "classifier": Only(("cnn",)),
+    "classifier_weights": Only(("",)),
+    "classifier_frozen": Only((0,)),
     "batch_size": READ,
     "steps": FREE,
     "schedule": FREE,  # --phases say what is timed
@@ -59,6 +61,7 @@ FIELDS: dict[str, str | Only] = {
     "augment.brightness": READ,
     "attention.threshold": FREE,
     "mask.kind": FREE,  # both sides are given the masks of phases in which f_m rests
+    "mask.size": Only((0,)),
     "mask.binarize": Only(("threshold",)),
     "mask.fill": Only(("black",)),
     "mask.area": READ,
