@@ -233,12 +233,12 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     with path.open("rb") as stream:
         start = stream.read(10)
     try:
-        if start.startswith(b"PK"):
+        if start[8:9] == b"{":  # after the header's length, whose bytes may be anything
+            tensors = safetensors.numpy.load_file(path)
+        elif start.startswith(b"PK"):
             tensors = _from_zip(path)
         elif start.startswith(b"\x80"):
             tensors = _from_stream(path)
-        elif start[8:9] == b"{":
-            tensors = safetensors.numpy.load_file(path)
         else:
             raise _Refused("neither safetensors nor what torch.save writes")
     except _Refused as error:
