@@ -254,7 +254,8 @@ def validate(config: ConfigDict) -> None:
 
 def _validate_classifier(config: ConfigDict) -> None:
     classifier, weights, frozen = config.classifier, config.classifier_weights, config.classifier_frozen
-    if config.method == "attention" and not has_maps(make_classifier(classifier, 1)):
+    module = make_classifier(classifier, 1)  # of the user's own says what is wrong with it
+    if config.method == "attention" and not has_maps(module):
         with_maps = ", ".join(name for name in CLASSIFIERS if has_maps(make_classifier(name, 1)))
         what = f"{with_maps} with method attention, or a module of yours whose __call__ takes truncated"
         raise _complaint("classifier", classifier, what)

@@ -63,10 +63,8 @@ def make_attention(
 
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
-    f, shape = (
-        make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen),
-        description.input_shape,
-    )
+    shape = description.input_shape
+    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=shape)
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
 
     def truncated(variables: Variables, x: jax.Array) -> jax.Array:

@@ -122,7 +122,7 @@ def make_proposal(
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape, background = description.input_shape, config.background
-    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen)
+    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=shape)
     side = config.mask.size or description.size
     if side > description.size:
         raise InputError(f"config.mask.size is {side}; allowed for {description.name}: up to {description.size} pixels")

@@ -26,5 +26,5 @@ def make_vanilla(f: Network, task: Task) -> Method:
 
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
-    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen)
+    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=description.input_shape)
     return make_vanilla(flax_network(f, description.input_shape), task)

@@ -16,7 +16,7 @@ from flax import linen as nn
 
 from bginv_jax.errors import InputError
 from bginv_jax.networks import efficientnet, residual
-from bginv_jax.networks.contract import block_count
+from bginv_jax.networks.contract import block_count, flax_network
 from bginv_jax.networks.layers import Conv3x3, Conv5x5
 from bginv_jax.networks.pretrained import Naming
 
@@ -107,7 +107,9 @@ def is_classifier(name: str) -> bool:
     return name in CLASSIFIERS or _USERS_OWN.fullmatch(name) is not None
 
 
-def make_classifier(name: str, outputs: int, *, frozen: int = 0) -> nn.Module:
+def make_classifier(
+    name: str, outputs: int, *, frozen: int = 0, shape: tuple[int, int, int] | None = None
+) -> nn.Module:
     """The classifier of this name: images (N, S, S, C) -> outputs (N, outputs).
 
     Args:
@@ -115,6 +117,7 @@ def make_classifier(name: str, outputs: int, *, frozen: int = 0) -> nn.Module:
         module that Python finds from where it was started.
       outputs: how many values for each image.
       frozen: how many of the first stages are held still, of a classifier in STAGED.
+      shape: (S, S, C) of the images; the user's own is tried on one.
 
     Raises:
       InputError: names config.classifier, what could not be imported or made, and why.
@@ -123,6 +126,21 @@ def make_classifier(name: str, outputs: int, *, frozen: int = 0) -> nn.Module:
         return STAGED[name].make(outputs, frozen=frozen)
     if name in CLASSIFIERS:
         return CLASSIFIERS[name](outputs)
+    module = _users_own(name, outputs)
+    if shape:
+        network = flax_network(module, shape)
+        given = jax.eval_shape(
+            lambda key, x: network.apply(network.init(key), x)[0], jax.random.key(0), jnp.zeros((1, *shape))
+        )
+        if given.shape != (1, outputs):
+            raise InputError(
+                f"config.classifier is {name!r}, which gives {given.shape} for one image of {shape}; expected "
+                f"{(1, outputs)}"
+            )
+    return module
+
+
+def _users_own(name: str, outputs: int) -> nn.Module:
     where, _, what = name.partition(":")
     given = f"config.classifier is {name!r}"
     try:

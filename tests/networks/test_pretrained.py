@@ -93,17 +93,17 @@ def test_the_wheel_is_read_and_not_imported():
 def test_frozen_stages_get_no_gradient_and_the_image_still_does():
     stages = [Convolved(4, 3, 2, same_margins, batch_norm(1e-3, 0.9), parent=None) for _ in range(3)]
     module, x = Staged(2, tuple(stages), frozen=2), photographs.images(side=16)
-    variables = module.init(jax.random.key(0), x)
+    variables = jax.jit(module.init)(jax.random.key(0), x)
 
     def outputs(params, x):
         logits, changed = module.apply({**variables, "params": params}, x, train=True, mutable=["batch_stats"])
         return logits.sum(), changed
 
-    gradients, changed = jax.grad(outputs, (0, 1), has_aux=True)(variables["params"], x)
+    gradients, changed = jax.jit(jax.grad(outputs, (0, 1), has_aux=True))(variables["params"], x)
     by_stage = {
         name: max(float(jnp.abs(g).max()) for g in jax.tree.leaves(tree)) for name, tree in gradients[0].items()
     }
-    assert [name for name, largest in by_stage.items() if largest] == ["stages_2", "head"]
+    assert {name for name, largest in by_stage.items() if largest} == {"stages_2", "head"}
     assert jnp.abs(gradients[1]).max() > 0
     moved = [
         name for name, tree in variables["batch_stats"].items() if not same_bits(tree, changed["batch_stats"][name])
