@@ -4,6 +4,7 @@ Images are NHWC float32 in [0, 1]. Stages have parameters of their own, so that 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,13 +55,13 @@ class Convolution(nn.Module):
 def batch_norm(epsilon: float, momentum: float) -> Normalise:
     """Batch normalisation: in training by the images of a device's share of the batch, else by running averages."""
 
-    def make(*, train: bool, **options) -> nn.Module:
+    def make(*, train: bool, **options: Any) -> nn.Module:
         return nn.BatchNorm(use_running_average=not train, momentum=momentum, epsilon=epsilon, **options)
 
     return make
 
 
-def group_norm(*, train: bool, **options) -> nn.Module:
+def group_norm(*, train: bool, **options: Any) -> nn.Module:
     """Normalisation of 32 groups of channels in each image by itself (Wu and He 2018)."""
     return nn.GroupNorm(num_groups=32, epsilon=1e-5, **options)
 

@@ -56,7 +56,7 @@ class _Storage(NamedTuple):
 
     key: str
     dtype: np.dtype
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -104,6 +104,7 @@ def _follow(stream: BinaryIO) -> Any:
         del stack[len(stack) - count :]
         return items
 
+    argument: Any
     for opcode, argument, _ in pickletools.genops(stream):
         name = opcode.name
         if name in _LITERALS:
@@ -189,8 +190,8 @@ def _from_zip(path: Path) -> dict[str, np.ndarray]:
         storages: dict[str, np.ndarray] = {}
         for storage in {tensor.storage for tensor in tensors.values()}:
             numbers = content(f"data/{storage.key}")
-            if len(numbers) != storage.count * storage.dtype.itemsize:
-                raise _Refused(f"data/{storage.key} of {len(numbers)} bytes for {storage.count} {storage.dtype}")
+            if len(numbers) != storage.length * storage.dtype.itemsize:
+                raise _Refused(f"data/{storage.key} of {len(numbers)} bytes for {storage.length} {storage.dtype}")
             storages[storage.key] = np.frombuffer(numbers, storage.dtype)
         return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
 
@@ -212,7 +213,7 @@ def _from_stream(path: Path) -> dict[str, np.ndarray]:
             if key not in described:
                 raise _Refused(f"a storage {key} that no tensor names")
             dtype = described[key].dtype
-            if count != described[key].count or count * dtype.itemsize > size - stream.tell():
+            if count != described[key].length or count * dtype.itemsize > size - stream.tell():
                 raise _Refused(f"a storage of {count} numbers in {size - stream.tell()} bytes")
             storages[key] = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
     return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
