@@ -14,7 +14,9 @@ from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.contract import Layout
 from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
 from bginv_jax.methods.tasks import TASKS
-from bginv_jax.networks.classifiers import CLASSIFIERS
+from bginv_jax.networks.classifiers import CLASSIFIERS, STAGED, has_maps, is_classifier, make_classifier
+from bginv_jax.networks.contract import padded_size
+from bginv_jax.networks.pretrained import IMAGENET
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +61,20 @@ FIELDS: dict[str, Field] = {
             all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value)
         ),
     ),
-    "classifier": _one_of(
+    "classifier": Field(
         "cnn",
-        "f: the authors', one that convolves twice a block, or the ConvNet of single-source digits",
-        CLASSIFIERS,
+        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, one for photographs, "
+        "or a Flax module of your own",
+        lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
+        is_classifier,
     ),
+    "classifier_weights": Field(
+        "",
+        "where f's training starts, but for its head: a file with the names of timm or torchvision, or 'imagenet'",
+        "'', 'imagenet' with classifier efficientnet_lite0, or the path of a .safetensors or .pth file",
+        lambda value: value == value.strip(),
+    ),
+    "classifier_frozen": _number(0, "how many of f's first stages, the stem among them, keep their weights", 0, 1000),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
     "schedule": Field(
@@ -101,6 +112,12 @@ FIELDS: dict[str, Field] = {
     "augment.blur": _number(0.0, "share of the images that is out of focus", 0.0, 1.0),
     "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
     "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", MASKS),
+    "mask.size": Field(
+        0,
+        "f_m sees images resized to this side, pixels, and its masks are resized back; 0 is the image's",
+        "0, or a size that networks take, such as 32, 48, 64, 96, 112, 128, up to 1024",
+        lambda value: value == 0 or (0 < value <= 1024 and padded_size(value, value) == value),
+    ),
     "mask.binarize": _one_of("threshold", "how masks are cut before composing", BINARIZATIONS),
     "mask.fill": _one_of("black", "what f_m puts where it sees no object", FILLS),
     "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
@@ -224,8 +241,9 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
     if config.weight_decay and "f" not in trained:
         raise _complaint("weight_decay", config.weight_decay, f"0 with method {config.method}, which has no f")
-    if config.method == "attention" and config.classifier != "cnn":
-        raise _complaint("classifier", config.classifier, "cnn with method attention, which looks into its maps")
+    _validate_classifier(config)
+    if config.mask.size and config.mask.kind != "learned":
+        raise _complaint("mask.size", config.mask.size, f"0 where config.mask.kind is {config.mask.kind}")
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
     background = config.background
@@ -241,6 +259,31 @@ def validate(config: ConfigDict) -> None:
     if layout.painted < least:
         name = "plain_share" if layout.kept + least > config.batch_size else "pictured_share"
         raise _complaint(f"background.{name}", background[name], "leaves some of the batch to f_b")
+
+
+def _validate_classifier(config: ConfigDict) -> None:
+    classifier, weights, frozen = config.classifier, config.classifier_weights, config.classifier_frozen
+    module = make_classifier(classifier, 1)  # of the user's own says what is wrong with it
+    if config.method == "attention" and not has_maps(module):
+        with_maps = ", ".join(name for name in CLASSIFIERS if has_maps(make_classifier(name, 1)))
+        what = f"{with_maps} with method attention, or a module of yours whose __call__ takes truncated"
+        raise _complaint("classifier", classifier, what)
+    stages = STAGED[classifier].stages if classifier in STAGED else 0
+    if weights and not stages:
+        raise _complaint("classifier_weights", weights, f"'' with classifier {classifier}; others are {_staged()}")
+    if weights == IMAGENET and classifier != "efficientnet_lite0":
+        what = f"'' or a file with classifier {classifier}; those of ImageNet come for efficientnet_lite0 alone"
+        raise _complaint("classifier_weights", weights, what)
+    if frozen and not stages:
+        what = f"0 with classifier {classifier}, which has no stages; those that have are {_staged()}"
+        raise _complaint("classifier_frozen", frozen, what)
+    if frozen > stages:
+        what = f"0 to {stages} with classifier {classifier}: from all of it to its head alone that trains"
+        raise _complaint("classifier_frozen", frozen, what)
+
+
+def _staged() -> str:
+    return ", ".join(STAGED)
 
 
 def describe() -> str:

@@ -115,7 +115,16 @@ def test_the_defaults_are_valid_and_described():
         ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
         ("data.train_split", "", r"config.data.train_split is ''; allowed"),
         ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
-        ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, vgg, lenet"),
+        ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, vgg, lenet, resnet18"),
+        ("classifier", "own.module:", r"config.classifier is 'own.module:'; allowed: one of .*, or module:Class"),
+        (
+            "classifier_weights",
+            "a.pth",
+            r"config.classifier_weights is 'a.pth'; allowed: '' with classifier cnn; .* resn",
+        ),
+        ("classifier_frozen", 1, r"config.classifier_frozen is 1; allowed: 0 with classifier cnn, which has no stages"),
+        ("classifier_frozen", -1, r"config.classifier_frozen is -1; allowed: an integer from 0 to"),
+        ("mask.size", 36, r"config.mask.size is 36; allowed: 0, or a size that networks take, such as 32, 48"),
         ("background.ink_share", 1.5, r"config.background.ink_share is 1.5; allowed: a number from 0 to 1"),
         ("background.ink_contrast", 0.6, r"config.background.ink_contrast is 0.6; allowed: a number from 0 to 0.5"),
         ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),
@@ -163,10 +172,51 @@ def test_wrong_types_and_names_are_refused():
         configs.validate(ConfigDict(values))
 
 
-def test_attention_looks_into_the_cnn():
+@pytest.mark.parametrize(
+    ("classifier", "fields", "message"),
+    [
+        (
+            "resnet18",
+            {"classifier_frozen": 6},
+            r"config.classifier_frozen is 6; allowed: 0 to 5 with classifier resnet18",
+        ),
+        (
+            "efficientnet_lite0",
+            {"classifier_frozen": 10},
+            r"allowed: 0 to 9 with classifier efficientnet_lite0: from all",
+        ),
+        (
+            "resnet50",
+            {"classifier_weights": "imagenet"},
+            r"'imagenet'; allowed: '' or a file with classifier resnet50; ",
+        ),
+        (
+            "cnn",
+            {"mask.size": 16, "mask.kind": "nonzero", "schedule": ("f+f_b:1",)},
+            r"config.mask.size is 16; allowed: 0",
+        ),
+    ],
+)
+def test_what_a_classifier_lacks_is_refused(classifier, fields, message):
+    config = configs.default_config()
+    config.update_from_flattened_dict({"classifier": classifier} | fields)
+    with pytest.raises(ValueError, match=message):
+        configs.validate(config)
+
+
+def test_photographs_may_be_classified_by_a_frozen_network_with_only_its_head_in_training():
+    config = configs.default_config()
+    fields = {"classifier": "efficientnet_lite0", "classifier_weights": "imagenet", "classifier_frozen": 9}
+    config.update_from_flattened_dict(fields | {"mask.size": 112})
+    configs.validate(config)
+
+
+def test_attention_looks_into_maps():
     config = runpy.run_path(str(FOLDER / "mnist_attention.py"))["get_config"]()
     config.classifier = "lenet"
-    with pytest.raises(ValueError, match="config.classifier is 'lenet'; allowed: cnn with method attention"):
+    with pytest.raises(
+        ValueError, match="config.classifier is 'lenet'; allowed: cnn, vgg, resnet18, .* with method attention"
+    ):
         configs.validate(config)
 
 

@@ -35,6 +35,7 @@ class Description:
     train_count, test_count: images.
     sha256: over every image and target.
     photographs: a SHA-256 over those that stand behind objects in training, '' without any.
+    weights: the SHA-256 of the file of f's pretrained weights, '' without any.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Description:
     sha256: str
     target_shape: tuple[int, ...] = ()
     photographs: str = ""
+    weights: str = ""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

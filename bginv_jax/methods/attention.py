@@ -11,7 +11,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.images import attention
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
-from bginv_jax.networks.classifiers import Classifier, LocalClassifier
+from bginv_jax.networks.classifiers import LocalClassifier, make_classifier
 from bginv_jax.networks.contract import Network, Variables, flax_network
 
 
@@ -63,7 +63,8 @@ def make_attention(
 
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
-    f, shape = Classifier(task.outputs), description.input_shape
+    shape = description.input_shape
+    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=shape)
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
 
     def truncated(variables: Variables, x: jax.Array) -> jax.Array:

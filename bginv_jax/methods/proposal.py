@@ -9,13 +9,14 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
-from bginv_jax.networks.classifiers import CLASSIFIERS
+from bginv_jax.networks.classifiers import make_classifier
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
-from bginv_jax.networks.generators import MaskGenerator, background_source
+from bginv_jax.networks.generators import MaskGenerator, at_size, background_source
 
 MASKS = ("learned", "nonzero")
 FILLS = ("black", "backdrop")
@@ -121,11 +122,17 @@ def make_proposal(
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape, background = description.input_shape, config.background
-    f_m = flax_network(MaskGenerator(), shape)
+    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=shape)
+    side = config.mask.size or description.size
+    if side > description.size:
+        raise InputError(f"config.mask.size is {side}; allowed for {description.name}: up to {description.size} pixels")
+    f_m = flax_network(MaskGenerator(), (side, side, shape[-1]))
+    if side < description.size:
+        f_m = at_size(f_m, side)
     if config.mask.kind == "nonzero":
         f_m = stateless(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
     return make_proposal(
-        flax_network(CLASSIFIERS[config.classifier](task.outputs), shape),
+        flax_network(f, shape),
         f_m,
         background_source(background.kind, shape, background.tiles),
         task,

@@ -1,17 +1,24 @@
-"""f, which classifies, and f_l, which looks again at a crop, as Flax modules.
+"""f, which classifies, and f_l, which looks again at a crop, as Flax modules; and every f by name.
 
 Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
 """
 
 import functools
+import importlib
+import inspect
+import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bginv_jax.networks.contract import block_count
+from bginv_jax.errors import InputError
+from bginv_jax.networks import efficientnet, residual
+from bginv_jax.networks.contract import block_count, flax_network
 from bginv_jax.networks.layers import Conv3x3, Conv5x5
+from bginv_jax.networks.pretrained import Naming
 
 
 class Classifier(nn.Module):
@@ -58,11 +65,110 @@ class LeNet(nn.Module):
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
 
+class StagedClassifier(NamedTuple):
+    """A classifier whose first stages can be held still and that takes pretrained weights.
+
+    make(classes, frozen=...) -> the module. stages: how many. names: what libraries call its parts.
+    """
+
+    make: Callable[..., nn.Module]
+    stages: int
+    names: tuple[Naming, ...]
+
+
+_RESNET = (residual.STAGES, (residual.torch_name,))
+STAGED: dict[str, StagedClassifier] = {
+    "resnet18": StagedClassifier(residual.resnet18, *_RESNET),
+    "resnet50": StagedClassifier(residual.resnet50, *_RESNET),
+    "resnet18_group": StagedClassifier(functools.partial(residual.resnet18, normalisation="group"), *_RESNET),
+    "resnet50_group": StagedClassifier(functools.partial(residual.resnet50, normalisation="group"), *_RESNET),
+    "efficientnet_lite0": StagedClassifier(
+        efficientnet.efficientnet_lite0, efficientnet.STAGES, (efficientnet.package_name, efficientnet.timm_name)
+    ),
+    "efficientnet_lite0_timm": StagedClassifier(
+        functools.partial(efficientnet.efficientnet_lite0, tensorflow=False),
+        efficientnet.STAGES,
+        (efficientnet.timm_name,),
+    ),
+}
+
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "cnn": Classifier,
     "vgg": functools.partial(Classifier, convolutions=2, hidden=32),
     "lenet": LeNet,
+    **{name: kind.make for name, kind in STAGED.items()},
 }
+
+_USERS_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def is_classifier(name: str) -> bool:
+    """Whether a classifier has this name, or it has the form module:Class of the user's own."""
+    return name in CLASSIFIERS or _USERS_OWN.fullmatch(name) is not None
+
+
+def make_classifier(
+    name: str, outputs: int, *, frozen: int = 0, shape: tuple[int, int, int] | None = None
+) -> nn.Module:
+    """The classifier of this name: images (N, S, S, C) -> outputs (N, outputs).
+
+    Args:
+      name: in CLASSIFIERS, or module:Class, a Flax module that takes the number of outputs as its first argument, in a
+        module that Python finds from where it was started.
+      outputs: how many values for each image.
+      frozen: how many of the first stages are held still, of a classifier in STAGED.
+      shape: (S, S, C) of the images; the user's own is tried on one.
+
+    Raises:
+      InputError: names config.classifier, what could not be imported or made, and why.
+    """
+    if name in STAGED:
+        return STAGED[name].make(outputs, frozen=frozen)
+    if name in CLASSIFIERS:
+        return CLASSIFIERS[name](outputs)
+    module = _users_own(name, outputs)
+    if shape:
+        network = flax_network(module, shape)
+        given = jax.eval_shape(
+            lambda key, x: network.apply(network.init(key), x)[0], jax.random.key(0), jnp.zeros((1, *shape))
+        )
+        if given.shape != (1, outputs):
+            raise InputError(
+                f"config.classifier is {name!r}, which gives {given.shape} for one image of {shape}; expected "
+                f"{(1, outputs)}"
+            )
+    return module
+
+
+def _users_own(name: str, outputs: int) -> nn.Module:
+    where, _, what = name.partition(":")
+    given = f"config.classifier is {name!r}"
+    try:
+        found = getattr(importlib.import_module(where), what, None)
+    except Exception as error:  # whatever a user's module raises
+        raise InputError(
+            f"{given}, but {where} cannot be imported ({type(error).__name__}: {error}); expected a module in the "
+            "current folder or on PYTHONPATH"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f"{given}, but {where} has no Flax module {what}; expected a class of flax.linen.Module")
+    try:
+        return found(outputs)
+    except TypeError as error:
+        raise InputError(
+            f"{given}, but {what}({outputs}) cannot be made ({error}); expected a module that takes the number of "
+            "outputs as its first argument and needs no other"
+        ) from error
+
+
+def frozen_parameters(frozen: int) -> tuple[str, ...]:
+    """The names, in the parameters of a classifier in STAGED, of its first stages."""
+    return tuple(f"stages_{i}" for i in range(frozen))
+
+
+def has_maps(module: nn.Module) -> bool:
+    """Whether a classifier can end with its last maps: whether its `__call__` takes `truncated`."""
+    return "truncated" in inspect.signature(type(module).__call__).parameters
 
 
 class LocalClassifier(nn.Module):

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import tile
-from bginv_jax.networks.contract import BackgroundSource, block_count, flax_network, stateless
+from bginv_jax.networks.contract import BackgroundSource, Network, block_count, flax_network, stateless
 from bginv_jax.networks.layers import Conv3x3, max_pool2x2
 
 
@@ -28,6 +28,20 @@ class MaskGenerator(nn.Module):
             x = nn.relu(Conv3x3(count, upsample=True)(x))
             x = jnp.concatenate([x, skips.pop()], axis=-1)
         return nn.sigmoid(nn.Dense(1, kernel_init=nn.initializers.glorot_uniform())(x))
+
+
+def at_size(network: Network, size: int) -> Network:
+    """A mask generator that sees its images resized to a side of `size` pixels, whose masks are resized back.
+
+    Both are bilinear, and what shrinks is blurred first.
+    """
+
+    def apply(variables, x, *, train=False, key=None):
+        small = jax.image.resize(x, (len(x), size, size, x.shape[-1]), "linear")
+        masks, variables = network.apply(variables, small, train=train, key=key)
+        return jax.image.resize(masks, (*x.shape[:3], 1), "linear"), variables
+
+    return Network(network.init, apply)
 
 
 class BackgroundGenerator(nn.Module):

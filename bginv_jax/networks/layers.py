@@ -4,6 +4,8 @@ Arrays are NHWC, kernels HWIO. A fast form takes the kernel in the plain form's 
 checkpoints do not depend on which form computed them.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -43,6 +45,38 @@ def _matmul_backward(saved, gradient):
 
 
 _matmul.defvjp(lambda x, kernel: (_matmul(x, kernel), (x, kernel)), _matmul_backward)
+
+
+def conv1x1(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """What each pixel of x (N, H, W, I) becomes by kernel (I, O): a matrix product."""
+    return _matmul(x, kernel)
+
+
+def conv_patches(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
+    """Convolution of square x (N, S, S, I) with kernel (side, side, I, O) as one matrix product of patches.
+
+    margins: how many zeros stand before and after, along both axes. For few channels; patches take side^2 the memory.
+    """
+    side = len(kernel)
+    size = (x.shape[1] + sum(margins) - side) // stride + 1
+    padded = jnp.pad(x, ((0, 0), margins, margins, (0, 0)))
+    patches = _shifted(padded, side, stride, stride * (size - 1) + 1, stride * (size - 1) + 1)
+    return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
+
+
+def depthwise_conv_plain(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
+    """Convolution of each channel of square x (N, S, S, C) with its own kernel of (side, side, 1, C).
+
+    margins: how many zeros stand before and after, along both axes.
+    """
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        (margins, margins),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
 
 
 def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -268,6 +302,15 @@ def max_pool2x2(x: jax.Array) -> jax.Array:
     return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
+def max_pool3x3(x: jax.Array) -> jax.Array:
+    """Largest of each 3x3 block around every second pixel: x (N, S, S, C) of at least 0 -> (N, S/2, S/2, C).
+
+    Without reduce-window, as `max_pool2x2`. S / 2 is rounded up.
+    """
+    patches = _patches(x, 3, 2)
+    return functools.reduce(jnp.maximum, jnp.split(patches, 9, axis=-1))
+
+
 class Conv3x3(nn.Module):
     """A biased 3x3 convolution with the parameters of `nn.Conv`.
 
@@ -288,6 +331,23 @@ class Conv3x3(nn.Module):
             return conv3x3_relu_pool(x, kernel, bias)
         convolve = upsample_conv3x3 if self.upsample else strided_conv3x3 if self.stride == 2 else conv3x3
         return convolve(x, kernel) + bias
+
+
+class DepthwiseConv(nn.Module):
+    """A convolution of each channel by itself, without bias: kernel (side, side, 1, C) as `nn.Conv` has it.
+
+    margins: how many zeros stand before and after, along both axes.
+    """
+
+    side: int
+    stride: int
+    margins: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.side, self.side, 1, x.shape[-1])
+        kernel = self.param("kernel", nn.initializers.variance_scaling(2.0, "fan_in", "normal"), shape)
+        return depthwise_conv_plain(x, kernel, stride=self.stride, margins=self.margins)
 
 
 class Conv5x5(nn.Module):

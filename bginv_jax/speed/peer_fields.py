@@ -33,6 +33,8 @@ FIELDS: dict[str, str | Only] = {
     "seed": FREE,
     "seeds": Only(((),)),
     "classifier": Only(("cnn",)),
+    "classifier_weights": Only(("",)),
+    "classifier_frozen": Only((0,)),
     "batch_size": READ,
     "steps": FREE,
     "schedule": FREE,  # --phases say what is timed
@@ -63,6 +65,7 @@ FIELDS: dict[str, str | Only] = {
     "augment.blur": Only((0.0,)),
     "attention.threshold": FREE,
     "mask.kind": FREE,  # both sides are given the masks of phases in which f_m rests
+    "mask.size": Only((0,)),
     "mask.binarize": Only(("threshold",)),
     "mask.fill": Only(("black",)),
     "mask.area": READ,

@@ -1,5 +1,6 @@
 """The loop of a training: from a config to a trained workdir, or on from where one was left."""
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 from bginv_jax import config as configs
 from bginv_jax import files
 from bginv_jax.data import sources
+from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
@@ -83,18 +85,23 @@ class _Painter:
         progress.write_backgrounds(self._workdir, int(train_state.step), np.asarray(self._paint(networks, keys)))
 
 
-def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> TrainState:
+def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[TrainState, Description]:
+    """The state to go on from, and the description of its data."""
+
     def template(meta):
         same_run.check_same_run(meta, run.config, run.description)
-        return jax.eval_shape(run.init)
+        return run.shapes()
 
     restored = checkpoints.restore(manager, template)
     if restored is None:
-        return run.init()
+        return run.init(), run.description
     train_state, meta = restored
-    same_run.note_names(manager, int(train_state.step), meta, run.config, run.description)
+    # The weights that it started from may be gone since.
+    weights = run.description.weights or Description.from_json(meta["dataset"]).weights
+    description = dataclasses.replace(run.description, weights=weights)
+    same_run.note_names(manager, int(train_state.step), meta, run.config, description)
     _LOG.info("continuing after step %d of %s", int(train_state.step), manager.directory)
-    return train_state
+    return train_state, description
 
 
 @own_settings()
@@ -112,9 +119,10 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     checkpoints.refuse_inside(workdir, folders=written["folders"])
     workdir = files.check_folder(workdir, field="--workdir", **written)
     run = wiring.wire(config, sources.load(config.data))
-    description, origin = run.description, provenance.describe()
+    origin = provenance.describe()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
-        train_state = hardware.replicate(_restore_or_init(manager, run), run.devices)
+        train_state, description = _restore_or_init(manager, run)
+        train_state = hardware.replicate(train_state, run.devices)
         done = int(train_state.step)
         _LOG.info(
             "%s on %s: %d images to train, %dx%dx%d; %d devices of %s",

@@ -20,7 +20,8 @@ _FREE = ("log_every", "checkpoint_every", "checkpoints_kept")
 
 # Fields that say where data are and how they are read: the data themselves are compared instead.
 _PHOTOGRAPHS = "background.photographs"
-_NAMES_OF_DATA = (*(name for name in configs.FIELDS if name.startswith("data.")), _PHOTOGRAPHS)
+_WEIGHTS = "classifier_weights"
+_NAMES_OF_DATA = (*(name for name in configs.FIELDS if name.startswith("data.")), _PHOTOGRAPHS, _WEIGHTS)
 
 
 def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
@@ -44,13 +45,18 @@ def check_same_run(meta: dict, config: ConfigDict, description: Description) -> 
     trained_on = Description.from_json(meta["dataset"])
     _check_same_images(saved, current, trained_on, description)
     _check_same_photographs(saved, current, trained_on.photographs, description.photographs)
+    _check_same_weights(saved[_WEIGHTS], current[_WEIGHTS], trained_on.weights, description.weights)
 
 
 def _check_same_images(saved: dict, current: dict, trained_on: Description, description: Description) -> None:
     trained_classes, classes = (len(one.class_names) for one in (trained_on, description))
     if (trained_on.sha256, trained_classes) == (description.sha256, classes):
         return
-    fields = [(f"config.{name}", saved[name], current[name]) for name in _NAMES_OF_DATA if name != _PHOTOGRAPHS]
+    fields = [
+        (f"config.{name}", saved[name], current[name])
+        for name in _NAMES_OF_DATA
+        if name not in (_PHOTOGRAPHS, _WEIGHTS)
+    ]
     names = ("shape", "train_count", "test_count")
     counts = [(name, getattr(trained_on, name), getattr(description, name)) for name in names]
     known = [*fields, *counts, ("the number of classes", trained_classes, classes)]
@@ -73,6 +79,15 @@ def _check_same_photographs(saved: dict, current: dict, noted: str, found: str) 
         raise InputError(
             f"config.{_PHOTOGRAPHS} is {now!r}, whose photographs are not those that the run in this workdir was "
             f"started with, of {before!r}; expected the same photographs, or another --workdir"
+        )
+
+
+def _check_same_weights(before: str, now: str, noted: str, found: str) -> None:
+    """Weights that are gone are not missed: the checkpoint holds what became of them."""
+    if bool(before) != bool(now) or (found and noted != found):
+        raise InputError(
+            f"config.{_WEIGHTS} is {now!r}, which is not what the run in this workdir was started with, {before!r}; "
+            "expected the same weights, or another --workdir"
         )
 
 

@@ -1,6 +1,6 @@
 """The train state, and one optimiser per network; f_b's ends in a change of sign, so it ascends."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +43,12 @@ def ascend() -> optax.GradientTransformation:
 
 
 def make_optimizers(
-    phases: tuple[Phase, ...], rates: Mapping[str, float], *, decay: str = "constant", weight_decay: float = 0.0
+    phases: tuple[Phase, ...],
+    rates: Mapping[str, float],
+    *,
+    decay: str = "constant",
+    weight_decay: float = 0.0,
+    frozen: Collection[str] = (),
 ) -> Optimizers:
     """Adam for each network at its rate along the phases; AdamW for f where its weights decay; f_b ascends.
 
@@ -52,11 +57,17 @@ def make_optimizers(
       rates: the learning rate by network.
       decay: one of `schedule.DECAYS`.
       weight_decay: of f alone.
+      frozen: names in f's parameters of what keeps its values, whatever its gradient and decay.
     """
     schedules = {name: make_rate(name, rate, decay, phases) for name, rate in rates.items()}
     optimizers = {name: optax.adam(rate) for name, rate in schedules.items()}
     if weight_decay:
         optimizers["f"] = optax.adamw(schedules["f"], weight_decay=weight_decay)
+    if frozen:
+        parts = {"trained": optimizers["f"], "frozen": optax.set_to_zero()}
+        optimizers["f"] = optax.partition(
+            parts, lambda params: {name: "frozen" if name in frozen else "trained" for name in params}
+        )
     if "f_b" in optimizers:
         optimizers["f_b"] = optax.chain(optimizers["f_b"], ascend())
     return optimizers

@@ -125,20 +125,26 @@ def learn(
             return learning.method.objective(method_keys, state.networks(params), batch, active)
 
         gradients, (metrics, changed) = jax.grad(objective, has_aux=True)({name: state.params[name] for name in active})
-        statistics = {name: without_params(changed[name]) for name in active if name in changed}
-        return gradients, metrics, statistics
+        # Their change is averaged: of what rests it is exactly 0, where a mean of equal values may round.
+        moved = {
+            name: jax.tree.map(jnp.subtract, without_params(changed[name]), state.statistics[name])
+            for name in active
+            if name in changed
+        }
+        return gradients, metrics, moved
 
     averages = _slice_mean(slice_gradients, slices)
     if mapped:
         averages = hardware.mean(averages)
-    gradients, metrics, statistics = averages
+    gradients, metrics, moved = averages
     params, opt_state = dict(state.params), dict(state.opt_state)
     for name in active:
         updates, opt_state[name] = learning.optimizers[name].update(gradients[name], opt_state[name], params[name])
         params[name] = optax.apply_updates(params[name], updates)
-    statistics = jax.tree.map(
-        lambda new, old: new.astype(old.dtype), statistics, {n: state.statistics[n] for n in statistics}
-    )
+    statistics = {
+        name: jax.tree.map(lambda old, change: (old + change).astype(old.dtype), state.statistics[name], moved[name])
+        for name in moved
+    }
     seen = gradients if learning.check_gradients else dict.fromkeys(active, ())
     finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (seen, metrics)))
     after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})

@@ -6,9 +6,10 @@ Training and the benchmark wire a run by the same functions, so that what is tim
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -20,10 +21,21 @@ from bginv_jax.images.pixels import backdrop
 from bginv_jax.methods.contract import Layout, Method, Networks
 from bginv_jax.methods.registry import METHODS, make_method
 from bginv_jax.methods.schedule import Phase, make_phases
+from bginv_jax.networks.classifiers import STAGED, frozen_parameters
+from bginv_jax.networks.pretrained import find_weights, fit_weights, load_weights
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import progress
 from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, plan_batch
-from bginv_jax.training.state import Optimizers, TrainState, init_state, make_optimizers, split_seeds, stack_seeds
+from bginv_jax.training.state import (
+    Optimizers,
+    TrainState,
+    init_state,
+    make_optimizers,
+    split_seeds,
+    split_variables,
+    stack_seeds,
+    without_params,
+)
 from bginv_jax.training.step import Learning, make_train_step
 
 _BACKDROP_IMAGES = 2000  # enough to tell a backdrop from what stands before it
@@ -50,19 +62,59 @@ class Run:
 
     @functools.cached_property
     def description(self) -> Description:
-        """Of the data set, and of the photographs that stand behind its objects."""
+        """Of the data set, of the photographs that stand behind its objects, and of f's pretrained weights.
+
+        Weights that are no longer where they were are not noted: a run that goes on does without.
+        """
         description = self.dataset.description
-        if self.pictures is None or not self.config.background.photographs:
-            return description
-        return dataclasses.replace(description, photographs=fingerprint(self.pictures))
+        if self.pictures is not None and self.config.background.photographs:
+            description = dataclasses.replace(description, photographs=fingerprint(self.pictures))
+        weights = find_weights(self.config.classifier_weights) if self.config.classifier_weights else None
+        return dataclasses.replace(description, weights=weights.sha256) if weights else description
 
     def init(self) -> TrainState:
-        """The state before the first step: of the one seed, or of all `config.seeds` together."""
-        seeds = self.config.seeds or (self.config.seed,)
+        """The state before the first step: of the one seed, or of all `config.seeds` together.
+
+        Raises:
+          InputError: if config.classifier_weights cannot be read or do not fit, before anything compiles.
+        """
+        insert = self._pretrained()
         # As one program, which all seeds share: operation by operation a first start takes several seconds more.
-        init = jax.jit(lambda seed: init_state(seed, self.method.init, self.optimizers))
-        states = [init(seed) for seed in seeds]
+        init = jax.jit(self._init_one)
+        return self._together([insert(init(seed)) for seed in self._seeds])
+
+    def shapes(self) -> TrainState:
+        """The shapes of `init`'s state; no weights are read for them."""
+        return jax.eval_shape(lambda: self._together([self._init_one(seed) for seed in self._seeds]))
+
+    @property
+    def _seeds(self) -> tuple[int, ...]:
+        return self.config.seeds or (self.config.seed,)
+
+    def _init_one(self, seed: int) -> TrainState:
+        return init_state(seed, self.method.init, self.optimizers)
+
+    def _together(self, states: Sequence[TrainState]) -> TrainState:
         return stack_seeds(states) if self.several_seeds else states[0]
+
+    def _pretrained(self) -> Callable[[TrainState], TrainState]:
+        """What puts pretrained weights, all but the head, in the place of f's initial ones."""
+        weights = self.config.classifier_weights
+        if not weights:
+            return lambda state: state
+        tensors, names = load_weights(weights), STAGED[self.config.classifier].names
+
+        def insert(state: TrainState) -> TrainState:
+            params, statistics = split_variables({"f": fit_weights(names, tensors, state.networks()["f"])})
+            return state._replace(params={**state.params, **params}, statistics={**state.statistics, **statistics})
+
+        try:
+            insert(jax.eval_shape(self._init_one, 0))
+        except InputError as error:
+            given = f"config.classifier_weights is {weights!r}, for classifier {self.config.classifier}"
+            raise InputError(f"{given}: {error}") from error
+        _LOG.info("f starts from the weights %s, all but its head", weights)
+        return lambda state: jax.tree.map(jnp.asarray, insert(state))
 
     def of_each_seed(self, networks: Networks) -> list[Networks]:
         """Variables of a state as those of each of its seeds."""
@@ -118,6 +170,12 @@ def _spread_out(images: np.ndarray, count: int) -> np.ndarray:
     return images[np.linspace(0, len(images), min(count, len(images)), endpoint=False, dtype=int)]
 
 
+def _has_statistics(method: Method) -> bool:
+    """Whether a network normalises by its batch, which must then not be of a slice's few images."""
+    networks = jax.eval_shape(method.init, jax.random.key(0))
+    return any(without_params(variables) for variables in networks.values())
+
+
 def wire(config: ConfigDict, dataset: Dataset) -> Run:
     """Plans a run of a valid config on a data set; nothing has compiled when it complains.
 
@@ -138,7 +196,7 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
         layout,
         dataset.size,
         device_count=len(hardware.local()),
-        cache_pixels=_CACHE_PIXELS if hardware.on_cpu() else None,
+        cache_pixels=_CACHE_PIXELS if hardware.on_cpu() and not _has_statistics(method) else None,
     )
     pictures = None
     if layout.pictured:
@@ -150,5 +208,11 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
             channels=dataset.shape[-1],
         )
     rates = {name: config.rate[rate_field(config, name)] for name in METHODS[config.method].networks}
-    optimizers = make_optimizers(phases, rates, decay=config.rate.decay, weight_decay=config.weight_decay)
+    optimizers = make_optimizers(
+        phases,
+        rates,
+        decay=config.rate.decay,
+        weight_decay=config.weight_decay,
+        frozen=frozen_parameters(config.classifier_frozen),
+    )
     return Run(config, dataset, method, optimizers, phases, plan, hardware.local()[: plan.devices], pictures)

@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bginv_jax.config import default_config
+from bginv_jax.data.dataset import Description
+from bginv_jax.methods import registry
 from bginv_jax.methods.attention import make_attention
 from tests.methods.toys import SQUARES, F, batch, gradients, noted, objective, scalar
 
@@ -48,3 +51,26 @@ def test_networks_that_train_are_told_and_draw_apart(active):
     assert [(name, train) for name, train, _ in seen] == [(name, True) for name in active]
     assert len({str(key) for *_, key in seen} - {"None"}) == len(active)
     assert {name: int(variables["times"]) for name, variables in changed.items()} == dict.fromkeys(active, 1)
+
+
+@pytest.mark.parametrize("side", [64, 112, 224])
+def test_it_looks_into_the_maps_of_a_network_for_photographs(side):
+    """While f trains, by its batch, f_l looks into f as it predicts; both losses and f's averages come back."""
+    config = default_config()
+    config.method, config.classifier = "attention", "resnet18"
+    classes = ("a", "b", "c")
+    description = Description("photographs", (side, side, 3), side, classes, 9, 9, "")
+    method = registry.make_method(config, description)
+
+    def step(key, x):
+        networks = method.init(key)
+        images = batch(x, jnp.zeros(2, jnp.int32))
+        loss, (_, changed) = method.objective(jax.random.split(key, 2), networks, images, ("f", "f_l"))
+        return networks, loss, changed, method.predict(networks, x), method.attend(networks, x)
+
+    x = jnp.zeros((2, side, side, 3))
+    networks, loss, changed, logits, (heat, boxes) = jax.eval_shape(step, jax.random.key(0), x)
+    assert (loss.shape, logits.shape, boxes.shape) == ((), (2, 3), (2, 4))
+    assert heat.shape == (2, -(-side // 32), -(-side // 32))
+    assert networks["f_l"]["params"]["Dense_0"]["kernel"].shape == (512 + 512, 2048)
+    assert jax.tree.structure(changed["f"]) == jax.tree.structure(networks["f"])

@@ -7,10 +7,13 @@ import pytest
 
 from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods import registry
 from bginv_jax.methods.proposal import MaskOptions, make_proposal
 from bginv_jax.methods.tasks import Task
+from bginv_jax.networks.contract import flax_network
+from bginv_jax.networks.generators import MaskGenerator
 from tests.methods.toys import F_B, F_M, HALF, SQUARES, F, X, batch, fixed, gradients, noted, objective, scalar, source
 
 MASK = MaskOptions(binarize="none", area=0.2, area_weight=3.0, variation_weight=0.5)
@@ -202,3 +205,38 @@ def test_ink_changes_no_other_draw():
         method = _method(f, F_M, painter, task, variation=Variation(halo=2, move=True, ink_share=share))
         values.append(objective(method, method.init(keys[0]), batch(point, point, masks=point), ("f", "f_b"), keys)[0])
     np.testing.assert_array_equal(*values)
+
+
+def test_f_m_may_look_at_a_smaller_image():
+    """Its mask is that of the image resized to mask.size, resized back; the networks beside it see all of the image."""
+    config = default_config()
+    description = Description("photographs", (32, 32, 3), 32, ("a", "b"), 9, 9, "")
+    whole = registry.make_method(config, description)
+    config.mask.size = 16
+    small = registry.make_method(config, description)
+    f_m = jax.eval_shape(small.init, jax.random.key(0))["f_m"]
+    assert jax.tree.map(jnp.shape, f_m) != jax.tree.map(jnp.shape, jax.eval_shape(whole.init, jax.random.key(0))["f_m"])
+    x = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3))
+    network = flax_network(MaskGenerator(), (16, 16, 3))
+    variables = jax.jit(network.init)(jax.random.key(2))
+    # The image halved: bilinear, and blurred first, so each pixel is of four by four with weights 1, 3, 3, 1.
+    weights = (
+        jnp.zeros((16, 34))
+        .at[jnp.arange(16)[:, None], 2 * jnp.arange(16)[:, None] + jnp.arange(4)]
+        .set(jnp.array([1.0, 3.0, 3.0, 1.0]))[:, 1:33]
+    )
+    weights /= weights.sum(axis=1, keepdims=True)
+    halved = jnp.einsum("ip,jq,npqc->nijc", weights, weights, x)
+    masks, _ = jax.jit(network.apply)(variables, halved)
+    expected = jax.image.resize(masks, (2, 32, 32, 1), "linear")
+    np.testing.assert_allclose(jax.jit(small.predict_mask)({"f_m": variables}, x), expected, atol=1e-5)
+
+
+def test_f_m_sees_no_larger_image_than_there_is():
+    config = default_config()
+    config.mask.size = 64
+    description = Description("digits", (28, 28, 1), 32, ("a", "b"), 9, 9, "")
+    with pytest.raises(InputError, match="config.mask.size is 64; allowed for digits: up to 32 pixels"):
+        registry.make_method(config, description)
+    config.mask.size = 32
+    registry.make_method(config, description)

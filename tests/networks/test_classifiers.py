@@ -1,0 +1,93 @@
+"""The classifiers by name, and a Flax module of the user's own."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from bginv_jax.errors import InputError
+from bginv_jax.networks.classifiers import CLASSIFIERS, has_maps, is_classifier, make_classifier
+
+SOURCE = """
+import jax.numpy as jnp
+from flax import linen as nn
+
+class Small(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, x, *, truncated=False):
+        return x if truncated else nn.Dense(self.classes)(x.mean(axis=(1, 2)))
+
+class Wide(Small):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2 * self.classes)(x.mean(axis=(1, 2)))
+
+class Lost(nn.Module):
+    pass
+
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "own_networks.py").write_text(SOURCE)
+    (tmp_path / "own_broken.py").write_text("import a_package_that_is_not_there\n")
+    (tmp_path / "own_half.py").write_text("class Half(\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("cnn", True),
+        ("resnet50_group", True),
+        ("package.module:Class", True),
+        ("resnet51", False),
+        ("package.module", False),
+        ("module:", False),
+        (":Class", False),
+        ("a..b:Class", False),
+        ("a b:Class", False),
+        ("a:B:C", False),
+        ("a:B\n", False),
+        ("", False),
+    ],
+)
+def test_a_name_or_a_class_in_a_module(name, valid):
+    assert is_classifier(name) == valid
+
+
+@pytest.mark.usefixtures("own")
+def test_the_users_own_module_is_made():
+    module = make_classifier("own_networks:Small", 4, shape=(16, 16, 3))
+    x = jnp.ones((2, 16, 16, 3))
+    assert module.init_with_output(jax.random.key(0), x)[0].shape == (2, 4)
+    assert has_maps(module)
+    assert not has_maps(make_classifier("own_networks:Wide", 4))
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own_missing:Small", r"own_missing cannot be imported \(ModuleNotFoundError: No module named 'own_missing'\)"),
+        ("own_broken:Small", r"own_broken cannot be imported \(ModuleNotFoundError: .*a_package_that_is_not_there"),
+        ("own_half:Half", r"own_half cannot be imported \(SyntaxError: "),
+        ("own_networks:Tall", r"own_networks has no Flax module Tall; expected a class of flax.linen.Module"),
+        ("own_networks:number", r"own_networks has no Flax module number; expected"),
+        (
+            "own_networks:Lost",
+            r"Lost\(4\) cannot be made \(.*\); expected a module that takes the number of outputs as",
+        ),
+        ("own_networks:Wide", r"which gives \(1, 8\) for one image of \(16, 16, 3\); expected \(1, 4\)"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(name, message):
+    with pytest.raises(InputError, match=f"^config.classifier is '{name}'.*{message}"):
+        make_classifier(name, 4, shape=(16, 16, 3))
+
+
+def test_those_with_maps_are_told_from_those_without():
+    assert [name for name in CLASSIFIERS if not has_maps(make_classifier(name, 2))] == ["lenet"]

@@ -1,0 +1,219 @@
+"""Files of PyTorch's users are read as they were written; a damaged or strange one is refused, and nothing is run."""
+
+import collections
+import io
+import json
+import pickle
+import struct
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from bginv_jax.errors import InputError
+from bginv_jax.networks.torch_files import read_weights
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class _Named:
+    """Pickles as a name of torch's, which need not be there."""
+
+    def __init__(self, name):
+        self.name = name
+
+
+class _Call:
+    def __init__(self, name, *arguments):
+        self.name, self.arguments = name, arguments
+
+
+class _Pickler(pickle._Pickler):
+    """Writes names and calls of modules that are not installed, and storages as torch does."""
+
+    def save(self, item, save_persistent_id=True):
+        if isinstance(item, _Named):
+            module, _, name = item.name.rpartition(".")
+            self.write(f"c{module}\n{name}\n".encode())
+        elif isinstance(item, _Call):
+            self.save(_Named(item.name))
+            self.save(item.arguments)
+            self.write(pickle.REDUCE)
+        else:
+            super().save(item, save_persistent_id)
+
+    def persistent_id(self, item):
+        return item[1] if isinstance(item, tuple) and item[:1] == ("persistent",) else None
+
+
+def _pickled(value) -> bytes:
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=2).dump(value)
+    return stream.getvalue()
+
+
+def _tensor(key, array, *, kind="FloatStorage", count=None, offset=0, shape=None, steps=None):
+    """As torch.save writes one; the lies that tests tell are the keywords."""
+    storage = ("persistent", ("storage", _Named(f"torch.{kind}"), key, "cpu", array.size if count is None else count))
+    whole = [step // array.itemsize for step in array.strides]
+    arguments = (offset, shape or array.shape, tuple(whole) if steps is None else steps, False)
+    return _Call("torch._utils._rebuild_tensor_v2", storage, *arguments, _Call("collections.OrderedDict"))
+
+
+def _write_zip(path, value, storages, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        archive.writestr("archive/data.pkl", _pickled(value))
+        for key, array in storages.items():
+            archive.writestr(f"archive/data/{key}", array.tobytes())
+    return path
+
+
+def _write_stream(path, value, storages, counts=None):
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"int": 4}}
+    # in the stream a storage's description ends in which view of another it is
+    parts = [_pickled(item) for item in (_MAGIC, 1001, system, value, list(storages))]
+    for key, array in storages.items():
+        parts += [struct.pack("<q", (counts or {}).get(key, array.size)), array.tobytes()]
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+A = np.arange(6, dtype=np.float32).reshape(2, 3)
+HALVES = A.astype(np.float16)
+BRAIN = A.astype(ml_dtypes.bfloat16)
+COUNT = np.array(7)
+
+
+def _both(tmp_path, value, storages):
+    return _write_zip(tmp_path / "zip.pth", value, storages), _write_stream(tmp_path / "stream.pth", value, storages)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tensors: tensors,
+        lambda tensors: {"state_dict": tensors, "epoch": 3, "rate": 0.1, "history": [1, 2, (3, None, True)]},
+        lambda tensors: {"model": {f"module.{name}": tensor for name, tensor in tensors.items()}},
+    ],
+    ids=["plain", "state_dict", "model of parallel training"],
+)
+def test_both_formats_of_torch_save_are_read(wrap, tmp_path):
+    value = {
+        "a": _tensor("0", A),
+        "turned": _tensor("0", A, shape=(3, 2), steps=(1, 3)),
+        "part": _tensor("0", A, offset=4, shape=(2,), steps=(1,)),
+        "parameter": _Call("torch._utils._rebuild_parameter", _tensor("0", A), True, {}),
+        "halves": _tensor("1", HALVES, kind="HalfStorage"),
+        "brain": _tensor("2", BRAIN, kind="BFloat16Storage"),
+        "count": _tensor("3", COUNT, kind="LongStorage"),
+        "none": _tensor("0", A, shape=(0, 3), steps=(3, 1)),
+    }
+    for path in _both(tmp_path, wrap(value), {"0": A, "1": HALVES, "2": BRAIN, "3": COUNT}):
+        tensors = read_weights(path)
+        assert tensors.keys() == value.keys()
+        for name in ("a", "parameter", "halves", "brain"):
+            np.testing.assert_array_equal(tensors[name], A)
+            assert tensors[name].dtype == np.float32
+        np.testing.assert_array_equal(tensors["turned"], A.T)
+        np.testing.assert_array_equal(tensors["part"], [4, 5])
+        assert tensors["count"] == 7
+        assert tensors["none"].shape == (0, 3)
+
+
+def test_safetensors_are_read(tmp_path):
+    safetensors.numpy.save_file({"module.a": A, "b": HALVES}, tmp_path / "a.safetensors")
+    tensors = read_weights(tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(tensors["a"], A)
+    assert tensors["b"].dtype == np.float32
+
+
+def test_nothing_of_a_pickle_is_run(tmp_path):
+    marker = tmp_path / "was run"
+    for number, name in enumerate(["os.system", "builtins.eval", "torch.load", "numpy.core.multiarray._reconstruct"]):
+        call = {"a": _tensor("0", A), "b": _Call(name, f"touch '{marker}'")}
+        for path in _both(tmp_path, call, {"0": A}):
+            with pytest.raises(InputError, match=f"{path.name} holds {name}, which is none of what describes tensors"):
+                read_weights(path)
+        (tmp_path / f"{number}.pth").write_bytes(_pickled(_Call(name, f"touch '{marker}'")))
+        with pytest.raises(InputError, match=name):
+            read_weights(tmp_path / f"{number}.pth")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"count": 2**31}, r"(data/0 of 24 bytes for 2147483648 float32|of 6 numbers in)"),
+        ({"shape": (2, 2**31)}, r"a tensor \(2, 2147483648\) that its 6 numbers do not fill"),
+        ({"shape": (2**20, 2**20), "steps": (0, 0)}, r"a tensor \(1048576, 1048576\) that its 6 numbers do not fill"),
+        ({"offset": 3}, r"a tensor \(2, 3\) that its 6 numbers do not fill"),
+        ({"steps": (-3, 1), "offset": 3}, r"a tensor \(2, 3\) that its 6 numbers do not fill"),
+        ({"steps": (3,)}, r"is damaged"),
+        ({"kind": "ComplexFloatStorage"}, r"holds torch.ComplexFloatStorage, which is none of"),
+    ],
+    ids=str,
+)
+def test_a_tensor_that_lies_is_refused(lie, message, tmp_path):
+    for path in _both(tmp_path, {"a": _tensor("0", A, **lie)}, {"0": A}):
+        with pytest.raises(InputError, match=message):
+            read_weights(path)
+
+
+def test_a_storage_of_more_than_the_file_is_refused_before_it_is_read(tmp_path):
+    value = {"a": _tensor("0", A, count=2**31)}
+    path = _write_stream(tmp_path / "a.pth", value, {"0": A}, counts={"0": 2**31})
+    with pytest.raises(InputError, match="a storage of 2147483648 numbers in 24 bytes"):
+        read_weights(path)
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2**29], "data_offsets": [0, 2**31]}}).encode()
+    for length in (len(header), 2**31):
+        (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", length) + header + A.tobytes())
+        with pytest.raises(InputError, match="a.safetensors is damaged"):
+            read_weights(tmp_path / "a.safetensors")
+
+
+def test_a_packed_zip_is_refused(tmp_path):
+    big = np.zeros(10**6, np.float32)
+    path = _write_zip(tmp_path / "a.pth", {"a": _tensor("0", big)}, {"0": big}, compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(InputError, match="a.pth holds no data.pkl, stored as it is"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("size", [0, 5, 30, 80, -1, -30])
+def test_half_a_file_is_refused(size, tmp_path):
+    value = collections.OrderedDict(a=_tensor("0", A))
+    safetensors.numpy.save_file({"a": A}, tmp_path / "a.safetensors")
+    for path in (*_both(tmp_path, dict(value), {"0": A}), tmp_path / "a.safetensors"):
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(InputError, match=path.name):
+            read_weights(path)
+
+
+def test_what_is_no_file_of_weights_is_refused(tmp_path):
+    contents = {
+        "text": b"weights, honestly",
+        "empty dict": _pickled({}),
+        "numbers": _pickled({"a": 1}),
+        "nothing": b"",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name} holds neither|{name} is damaged"):
+            read_weights(tmp_path / name)
+    path = _write_zip(tmp_path / "numbers.pth", {"a": 1}, {})
+    with pytest.raises(InputError, match="holds no dict of tensors; expected a state dict of PyTorch, or safetensors"):
+        read_weights(path)
+
+
+def test_what_pytorch_writes_is_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).to(
+        memory_format=torch.channels_last
+    )
+    for name, new in (("new.pth", True), ("old.pth", False)):
+        torch.save(module.state_dict(), tmp_path / name, _use_new_zipfile_serialization=new)
+        tensors = read_weights(tmp_path / name)
+        assert tensors.keys() == module.state_dict().keys()
+        for key, tensor in module.state_dict().items():
+            np.testing.assert_array_equal(tensors[key], tensor.numpy())
