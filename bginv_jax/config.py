@@ -98,6 +98,11 @@ FIELDS: dict[str, Field] = {
         "0, 1 or 3",
         lambda value: value in (0, 1, 3),
     ),
+    "data.stream": _one_of(
+        "auto",
+        "whether images are read as steps need them: auto where they fill half of a device's memory",
+        ("auto", "never", "always"),
+    ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),

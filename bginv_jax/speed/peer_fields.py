@@ -51,6 +51,7 @@ FIELDS: dict[str, str | Only] = {
     "data.image_size": SHARED,
     "data.fit": SHARED,
     "data.channels": SHARED,
+    "data.stream": SHARED,
     "data.studio": SHARED,
     "augment.rotation": READ,
     "augment.shift": READ,
