@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -84,12 +84,23 @@ class Split:
         """The true masks, or else where any channel is above 0: bool (N, size, size, 1)."""
         return np.any(self.images > 0, axis=-1, keepdims=True) if self.masks is None else self.masks
 
+    def parts(self) -> Iterator["Split"]:
+        """The split in order, some images at a time, so that a large one is never in memory as a whole."""
+        start = 0
+        for images in rows.chunks(self.images):
+            part = slice(start, start + len(images))
+            targets = jax.tree.map(lambda leaf, part=part: leaf[part], self.targets)
+            yield Split(images, targets, None if self.masks is None else self.masks[part])
+            start = part.stop
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """The two splits of a source, padded to what the networks see, and the names of the classes.
 
-    `shape` is that of an image before padding: height, width, channels. `tests` are further test sets by name.
+    shape: of an image before padding: height, width, channels.
+    tests: further test sets by name.
+    by_class: whether the mean over the classes is reported, too, since some have many more images than others.
     """
 
     name: str
@@ -98,6 +109,7 @@ class Dataset:
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
     tests: Mapping[str, Split] = dataclasses.field(default_factory=dict)
+    by_class: bool = False
 
     @property
     def size(self) -> int:

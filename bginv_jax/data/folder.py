@@ -71,7 +71,8 @@ def load(config: ConfigDict, name: str) -> Dataset:
         test_split,
         classes,
         fitting.shape,
-        dict(zip(list(tests)[1:], others, strict=True)),
+        tests=dict(zip(list(tests)[1:], others, strict=True)),
+        by_class=True,
     )
 
 

@@ -203,6 +203,7 @@ class StreamedFeed:
 
     def arrays(self, key: jax.Array, step: int, stop: int) -> Streamed:
         if self._batches is None or self._batches[0] != step:
+            key = jnp.copy(key)  # the state's own is gone after the next call
             keys = key if self._several_seeds else [key]
             self._batches = step, [read(own, step) for read, own in zip(self._reads, keys, strict=True)]
         batches = self._batches[1]

@@ -6,7 +6,7 @@ Training and the benchmark wire a run by the same functions, so that what is tim
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -74,7 +74,7 @@ class Run:
     def streams(self) -> bool:
         """Whether the training set stays on the host, in its file if it lies in one."""
         images = self.dataset.train.images
-        set_bytes = images.nbytes + images.nbytes // images.shape[-1]  # with masks of bytes
+        set_bytes = images.nbytes + images.nbytes // images.shape[-1] * max(1, len(self.config.seeds))  # with masks
         return stream.is_needed(self.config.data.stream, set_bytes=set_bytes, device_bytes=hardware.memory())
 
     def make_feed(self, phase: Phase, networks: Networks, *, masks: np.ndarray | None = None) -> Feed:
@@ -82,21 +82,22 @@ class Run:
 
         Unless they are given, they are made once, by `networks`, which do not change in the phase.
         """
-        train, takes_masks = self.dataset.train, self.method.takes_masks(phase.networks)
         if self.streams:
-            of_seeds = (
-                [masks] if not self.several_seeds else [None] * len(self.config.seeds) if masks is None else masks
-            )
-            if masks is None and takes_masks:
-                of_seeds = [self._streamed_masks(phase, own) for own in self.of_each_seed(networks)]
-            reads = [stream.make_reader(train, self.plan.batch_size, masks=own) for own in of_seeds]
-            return StreamedFeed(
-                reads, self.plan, self.devices, pictures=self.pictures, several_seeds=self.several_seeds
-            )
-        if masks is None and takes_masks:
+            return self._make_stream(phase, networks, masks)
+        if masks is None and self.method.takes_masks(phase.networks):
             masks = self._ready_masks(phase, networks)
+        train = self.dataset.train
         data = Resident(train.images, train.targets, masks, self.pictures)  # type: ignore[arg-type]  # on the host yet
         return ResidentFeed(data, self.plan.batch_size, self.devices, several_seeds=self.several_seeds)
+
+    def _make_stream(self, phase: Phase, networks: Networks, masks: np.ndarray | None) -> StreamedFeed:
+        of_seeds: Sequence[np.ndarray | None] = [None] * max(1, len(self.config.seeds))
+        if masks is not None:
+            of_seeds = list(masks) if self.several_seeds else [masks]
+        elif self.method.takes_masks(phase.networks):
+            of_seeds = [self._streamed_masks(phase, own) for own in self.of_each_seed(networks)]
+        reads = [stream.make_reader(self.dataset.train, self.plan.batch_size, masks=own) for own in of_seeds]
+        return StreamedFeed(reads, self.plan, self.devices, pictures=self.pictures, several_seeds=self.several_seeds)
 
     def _streamed_masks(self, phase: Phase, networks: Networks) -> np.ndarray | None:
         """As `_ready_masks` of one seed, in a file; None where none can be written, and each step makes its own."""

@@ -127,15 +127,15 @@ def test_a_stream_is_read_on_and_started_again_only_where_it_must():
         for step in itertools.count(first):
             yield Raw(np.full((4, 2, 2, 1), step, np.uint8), np.arange(4) + 10 * step)
 
-    plan = BatchPlan(Layout(2, 0, 2), 2, 1)
+    key, plan = jax.random.key(0), BatchPlan(Layout(2, 0, 2), 2, 1)
     feed = StreamedFeed([read], plan, jax.local_devices()[:2])
-    first = feed.arrays(None, 3, 5)
+    first = feed.arrays(key, 3, 5)
     assert first.batches.images.shape[:1] + first.batches.images.shape[2:] == (2, 2, 2, 2, 1)  # all but the steps
     np.testing.assert_array_equal(first.batches.targets[:, :2], [[[30, 32], [40, 42]], [[31, 33], [41, 43]]])
     assert first.batches.images.sharding.device_set == set(jax.local_devices()[:2])
-    assert jax.tree.map(jnp.shape, feed.arrays(None, 5, 6)) == jax.tree.map(jnp.shape, first)  # one compiled program
+    assert jax.tree.map(jnp.shape, feed.arrays(key, 5, 6)) == jax.tree.map(jnp.shape, first)  # one compiled program
     assert started == [3]
-    again = feed.arrays(None, 3, 4)
+    again = feed.arrays(key, 3, 4)
     assert started == [3, 3]
     np.testing.assert_array_equal(again.batches.targets[:, :1], [[[30, 32]], [[31, 33]]])
     assert feed.last(3) > 3
