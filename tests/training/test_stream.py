@@ -121,5 +121,5 @@ def test_masks_stream_beside_their_images(folder, monkeypatch, seeds, caplog):
 def test_a_small_set_lies_on_the_devices(folder):
     config = _config(folder, "auto")
     run = wiring.wire(config, sources.load(config.data))
-    assert isinstance(run.make_feed(run.phases[0], {}), ResidentFeed)
+    assert isinstance(run.make_feed(run.phases[0], run.init().networks()), ResidentFeed)
     assert isinstance(run.dataset.train.images, np.memmap)
