@@ -59,7 +59,10 @@ def test_reading_ends_with_its_reader():
     next(batches)
     assert any(thread.name.startswith("stream") for thread in threading.enumerate())
     batches.close()
-    assert not any(thread.name.startswith("stream") for thread in threading.enumerate())
+    for thread in threading.enumerate():
+        if thread.name.startswith("stream"):
+            thread.join(timeout=10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
