@@ -75,6 +75,9 @@ FIELDS: dict[str, Field] = {
         "'', 'imagenet' with classifier efficientnet_lite0, or the path of a .safetensors or .pth file",
         lambda value: value == value.strip(),
     ),
+    "classifier_averages": _one_of(
+        "moving", "whether those of batch normalisation follow the images, or stay as they came", ("moving", "fixed")
+    ),
     "classifier_frozen": _number(0, "how many of f's first stages, the stem among them, keep their weights", 0, 1000),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),
@@ -118,7 +121,7 @@ FIELDS: dict[str, Field] = {
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),
     "augment.shear": _number(0.0, "largest shear, degrees", 0.0, 60.0),
-    "augment.zoom": _number(0.1, "largest enlargement, and reduction, share of the side", 0.0, 1.0),
+    "augment.zoom": _number(0.1, "largest enlargement, and reduction, share of the side", 0.0, 9.0),
     "augment.elastic": _number(0.0, "standard deviation of a smooth displacement, share of the side", 0.0, 1.0),
     "augment.flip": _switch(False, "mirror half of the images left to right"),
     "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
@@ -139,6 +142,8 @@ FIELDS: dict[str, Field] = {
     "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
     "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
     "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
+    "mask.border_weight": _number(0.0, "weight of the masked pixels' likeness to their image's border", 0.0),
+    "mask.width": _number(32, "channels of f_m at its image's size; twice as many at half of it, and so on", 1, 256),
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
     "mask.erosion": _number(0, "or eroded, by up to this many pixels", 0, 16),
     "mask.aligned": _switch(True, "masks made before a phase move with their augmented image"),
@@ -290,6 +295,8 @@ def _validate_classifier(config: ConfigDict) -> None:
     if weights == IMAGENET and classifier != "efficientnet_lite0":
         what = f"'' or a file with classifier {classifier}; those of ImageNet come for efficientnet_lite0 alone"
         raise _complaint("classifier_weights", weights, what)
+    if config.classifier_averages == "fixed" and not weights:
+        raise _complaint("classifier_averages", "fixed", "moving without config.classifier_weights")
     if frozen and not stages:
         what = f"0 with classifier {classifier}, which has no stages; those that have are {_staged()}"
         raise _complaint("classifier_frozen", frozen, what)

@@ -64,6 +64,7 @@ def add_copies(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, mos
     for i in range(most):
         copy_keys = jax.vmap(lambda key, i=i: jax.random.fold_in(key, i + 1))(keys)
         moves = draw_moves(copy_keys, x.shape[1], rotation=180.0, shift=0.5, zoom=0.8, flip=True)
+        assert moves, "these options move"
         moved = resample(layers, moves)
         shown = in_sight(moves, x.shape[1]) & (i < counts)[:, None, None, None]
         b = compose(moved[..., :-1], moved[..., -1:] * shown, b)

@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.images import attention
+from bginv_jax.methods.configured import make_configured
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
-from bginv_jax.networks.classifiers import LocalClassifier, make_classifier
+from bginv_jax.networks.classifiers import LocalClassifier
 from bginv_jax.networks.contract import Network, Variables, flax_network
 
 
@@ -64,7 +65,7 @@ def make_attention(
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape = description.input_shape
-    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=shape)
+    f = make_configured(config, task.outputs, shape=shape)
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
 
     def truncated(variables: Variables, x: jax.Array) -> jax.Array:

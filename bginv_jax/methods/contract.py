@@ -63,7 +63,9 @@ class Batch:
     layout: of the N images.
     masks: (N, S, S, 1), cut and moved as the images were, or None where f_m makes them in the same step.
     pictures: (layout.pictured, S, S, C) that stand behind the pictured objects, or None without any.
-    fill: (S, S, C), what f_m puts where it sees no object, or 0 for black.
+    fill: (S, S, C) or (N, 1, 1, C), what f_m puts where it sees no object, or 0 for black.
+    likeness: (N, S, S, 1), how much each pixel looks like its image's border, moved as the images were; None where the
+      method does not ask for it.
     """
 
     images: jax.Array
@@ -72,6 +74,7 @@ class Batch:
     masks: jax.Array | None = None
     pictures: jax.Array | None = None
     fill: jax.Array | float = 0.0
+    likeness: jax.Array | None = None
 
 
 def network_key(keys: jax.Array, number: int) -> jax.Array:
@@ -93,6 +96,7 @@ class Method:
     predict(networks, images) -> outputs, which `task` scores.
     predict_mask(networks, images) -> masks, and cut(masks) -> masks as composites take them; None without masks.
     paint(networks, keys) -> backgrounds (N, S, S, C); None where the method composes nothing.
+    takes_likeness: whether f_m's part of the objective takes the batch's likeness to its border.
     binary_masks: whether cut masks are 0 or 1 everywhere.
     attend(networks, images) -> (heat maps, boxes) as `images.attention` has them; None without attention.
     """
@@ -105,6 +109,7 @@ class Method:
     cut: Callable[[jax.Array], jax.Array] | None = None
     paint: Callable[[Networks, jax.Array], jax.Array] | None = None
     binary_masks: bool = True
+    takes_likeness: bool = False
     attend: Callable[[Networks, jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
     def composes(self, active: tuple[str, ...]) -> bool:

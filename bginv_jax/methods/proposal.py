@@ -12,14 +12,14 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.masks import binarize, mean_area, total_variation
+from bginv_jax.methods.configured import make_configured
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
-from bginv_jax.networks.classifiers import make_classifier
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
 from bginv_jax.networks.generators import MaskGenerator, at_size, background_source
 
 MASKS = ("learned", "nonzero")
-FILLS = ("black", "backdrop")
+FILLS = ("black", "backdrop", "border")
 BACKGROUND_KINDS = ("generated", "noise", "black")
 
 
@@ -29,12 +29,14 @@ class MaskOptions(NamedTuple):
     binarize: how, one of `images.masks.BINARIZATIONS`.
     area: the mean of a mask that costs nothing, and the share that "quantile" keeps.
     area_weight, variation_weight: of relu(mean(m) - area) and of total variation in f_m's loss.
+    border_weight: of the mean of m times the likeness of each pixel to the image's border, in f_m's loss.
     """
 
     binarize: str = "threshold"
     area: float = 0.2
     area_weight: float = 1.0
     variation_weight: float = 0.1
+    border_weight: float = 0.0
 
 
 def make_proposal(
@@ -71,6 +73,8 @@ def make_proposal(
         loss = task.loss(outputs, batch.targets).mean()
         penalty = mask.area_weight * nn.relu(area - mask.area).mean()
         penalty += mask.variation_weight * total_variation(m).mean()
+        if mask.border_weight:
+            penalty += mask.border_weight * (m * batch.likeness).mean()
         contrast = m.max(axis=(1, 2, 3)) - m.min(axis=(1, 2, 3))
         metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
         return loss + penalty, cut(lax.stop_gradient(m)), metrics, changed
@@ -115,6 +119,7 @@ def make_proposal(
         predict=lambda networks, x: f.apply(networks["f"], x)[0],
         predict_mask=lambda networks, x: f_m.apply(networks["f_m"], x)[0],
         cut=cut,
+        takes_likeness=bool(mask.border_weight),
         binary_masks=mask.binarize != "none",
         paint=lambda networks, keys: paint(networks, keys)[0],
     )
@@ -122,11 +127,11 @@ def make_proposal(
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape, background = description.input_shape, config.background
-    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=shape)
+    f = make_configured(config, task.outputs, shape=shape)
     side = config.mask.size or description.size
     if side > description.size:
         raise InputError(f"config.mask.size is {side}; allowed for {description.name}: up to {description.size} pixels")
-    f_m = flax_network(MaskGenerator(), (side, side, shape[-1]))
+    f_m = flax_network(MaskGenerator(config.mask.width), (side, side, shape[-1]))
     if side < description.size:
         f_m = at_size(f_m, side)
     if config.mask.kind == "nonzero":

@@ -3,9 +3,9 @@
 from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
+from bginv_jax.methods.configured import make_configured
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
-from bginv_jax.networks.classifiers import make_classifier
 from bginv_jax.networks.contract import Network, flax_network
 
 
@@ -26,5 +26,5 @@ def make_vanilla(f: Network, task: Task) -> Method:
 
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
-    f = make_classifier(config.classifier, task.outputs, frozen=config.classifier_frozen, shape=description.input_shape)
+    f = make_configured(config, task.outputs, shape=description.input_shape)
     return make_vanilla(flax_network(f, description.input_shape), task)

@@ -68,7 +68,7 @@ class LeNet(nn.Module):
 class StagedClassifier(NamedTuple):
     """A classifier whose first stages can be held still and that takes pretrained weights.
 
-    make(classes, frozen=...) -> the module. stages: how many. names: what libraries call its parts.
+    make(classes, frozen=..., fixed=...) -> the module. stages: how many. names: what libraries call its parts.
     """
 
     make: Callable[..., nn.Module]
@@ -108,7 +108,7 @@ def is_classifier(name: str) -> bool:
 
 
 def make_classifier(
-    name: str, outputs: int, *, frozen: int = 0, shape: tuple[int, int, int] | None = None
+    name: str, outputs: int, *, frozen: int = 0, fixed: bool = False, shape: tuple[int, int, int] | None = None
 ) -> nn.Module:
     """The classifier of this name: images (N, S, S, C) -> outputs (N, outputs).
 
@@ -117,13 +117,14 @@ def make_classifier(
         module that Python finds from where it was started.
       outputs: how many values for each image.
       frozen: how many of the first stages are held still, of a classifier in STAGED.
+      fixed: whether its running averages stay in training, too, of such a classifier.
       shape: (S, S, C) of the images; the user's own is tried on one.
 
     Raises:
       InputError: names config.classifier, what could not be imported or made, and why.
     """
     if name in STAGED:
-        return STAGED[name].make(outputs, frozen=frozen)
+        return STAGED[name].make(outputs, frozen=frozen, fixed=fixed)
     if name in CLASSIFIERS:
         return CLASSIFIERS[name](outputs)
     module = _users_own(name, outputs)

@@ -9,6 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from jax import lax
 
 _ROWS_TOGETHER = 16  # whose products are added in registers before the sum is stored
@@ -112,3 +113,20 @@ def _kernel_gradient(x, gradient, side, stride, margins):
 
 
 depthwise_conv.defvjp(_saved, _backward)
+
+
+class DepthwiseConv(nn.Module):
+    """A convolution of each channel by itself, without bias: kernel (side, side, 1, C) as `nn.Conv` has it.
+
+    margins: how many zeros stand before and after, along both axes.
+    """
+
+    side: int
+    stride: int
+    margins: tuple[int, int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.side, self.side, 1, x.shape[-1])
+        kernel = self.param("kernel", nn.initializers.variance_scaling(2.0, "fan_in", "normal"), shape)
+        return depthwise_conv(x, kernel, self.stride, self.margins)

@@ -6,11 +6,12 @@ and pixels in [-1, 1]; timm trained another of the same shapes with PyTorch's pa
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from flax import linen as nn
 
-from bginv_jax.networks.layers import DepthwiseConv
+from bginv_jax.networks.depthwise import DepthwiseConv
 from bginv_jax.networks.staged import (
     Convolution,
     Margins,
@@ -93,13 +94,13 @@ class InvertedBlocks(nn.Module):
         return x
 
 
-def efficientnet_lite0(classes: int, *, tensorflow: bool = True, frozen: int = 0) -> Staged:
+def efficientnet_lite0(classes: int, *, tensorflow: bool = True, **holding: Any) -> Staged:
     """EfficientNet-Lite0 of nine stages: the stem, seven of blocks, and the convolution to 1280 channels.
 
     Args:
       classes: how many outputs.
       tensorflow: as its authors have it, and timm as tf_efficientnet_lite0; else as timm's efficientnet_lite0.
-      frozen: as `Staged` has it.
+      holding: `frozen` and `fixed` as `Staged` has them.
     """
     margins = same_margins if tensorflow else even_margins
     # TensorFlow's averages run over 100 steps; a network that is trained further here has few of them.
@@ -111,8 +112,8 @@ def efficientnet_lite0(classes: int, *, tensorflow: bool = True, frozen: int = 0
     ]
     stages = (stem, *blocks, Convolved(1280, 1, 1, margins, normalise, parent=None))
     if not tensorflow:
-        return Staged(classes, stages, frozen=frozen)
-    return Staged(classes, stages, mean=3 * (127 / 255,), deviation=3 * (128 / 255,), frozen=frozen)
+        return Staged(classes, stages, **holding)
+    return Staged(classes, stages, mean=3 * (127 / 255,), deviation=3 * (128 / 255,), **holding)
 
 
 def _block_and_part(module: str) -> tuple[int, int, str] | None:

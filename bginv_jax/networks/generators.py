@@ -14,11 +14,16 @@ from bginv_jax.networks.layers import Conv3x3, max_pool2x2
 
 
 class MaskGenerator(nn.Module):
-    """f_m, a U-Net: images (N, S, S, C) -> masks (N, S, S, 1) in [0, 1]. S must be a `padded_size`."""
+    """f_m, a U-Net: images (N, S, S, C) -> masks (N, S, S, 1) in [0, 1]. S must be a `padded_size`.
+
+    `width` channels at the image's size, twice as many each time that it is halved: the cost goes with its square.
+    """
+
+    width: int = 32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        filters = [32 * 2**i for i in range(block_count(x.shape[1]))]
+        filters = [self.width * 2**i for i in range(block_count(x.shape[1]))]
         skips = []
         for count in filters:
             skips.append(nn.relu(Conv3x3(count)(x)))

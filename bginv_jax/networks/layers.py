@@ -64,21 +64,6 @@ def conv_patches(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple
     return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
 
 
-def depthwise_conv_plain(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
-    """Convolution of each channel of square x (N, S, S, C) with its own kernel of (side, side, 1, C).
-
-    margins: how many zeros stand before and after, along both axes.
-    """
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        (margins, margins),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-    )
-
-
 def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Equals `conv3x3_plain`; with few input channels it is one matrix product of nine shifted copies."""
     if x.shape[-1] > _FEW_CHANNELS:
@@ -331,23 +316,6 @@ class Conv3x3(nn.Module):
             return conv3x3_relu_pool(x, kernel, bias)
         convolve = upsample_conv3x3 if self.upsample else strided_conv3x3 if self.stride == 2 else conv3x3
         return convolve(x, kernel) + bias
-
-
-class DepthwiseConv(nn.Module):
-    """A convolution of each channel by itself, without bias: kernel (side, side, 1, C) as `nn.Conv` has it.
-
-    margins: how many zeros stand before and after, along both axes.
-    """
-
-    side: int
-    stride: int
-    margins: tuple[int, int]
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (self.side, self.side, 1, x.shape[-1])
-        kernel = self.param("kernel", nn.initializers.variance_scaling(2.0, "fan_in", "normal"), shape)
-        return depthwise_conv_plain(x, kernel, stride=self.stride, margins=self.margins)
 
 
 class Conv5x5(nn.Module):

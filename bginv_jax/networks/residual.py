@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 from flax import linen as nn
@@ -68,7 +69,7 @@ class Layer(nn.Module):
 
 
 def resnet(
-    classes: int, *, blocks: Sequence[int], bottleneck: bool, normalisation: str = "batch", frozen: int = 0
+    classes: int, *, blocks: Sequence[int], bottleneck: bool, normalisation: str = "batch", **holding: Any
 ) -> Staged:
     """A ResNet with so many blocks in its four layers, which with the stem are its five stages.
 
@@ -76,14 +77,14 @@ def resnet(
       classes: how many outputs.
       blocks, bottleneck: (2, 2, 2, 2) without is ResNet18, (3, 4, 6, 3) with is ResNet50.
       normalisation: "batch", or "group".
-      frozen: as `Staged` has it.
+      holding: `frozen` and `fixed` as `Staged` has them.
     """
     normalise = _NORMALISATIONS[normalisation]
     layers = [
         Layer(count, 64 * 2**i, 1 if i == 0 else 2, bottleneck, normalise, parent=None)
         for i, count in enumerate(blocks)
     ]
-    return Staged(classes, (Stem(normalise, parent=None), *layers), frozen=frozen)
+    return Staged(classes, (Stem(normalise, parent=None), *layers), **holding)
 
 
 resnet18 = functools.partial(resnet, blocks=(2, 2, 2, 2), bottleneck=False)

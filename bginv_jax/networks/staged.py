@@ -3,6 +3,7 @@
 Images are NHWC float32 in [0, 1]. Stages have parameters of their own, so that the first of them can be held still.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,11 @@ from flax import linen as nn
 from jax import lax
 
 from bginv_jax.networks.layers import conv1x1, conv3x3, conv_patches, strided_conv3x3
+from bginv_jax.networks.normalise import BatchNorm
 
 Margins = tuple[int, int]  # zeros before and after, along each axis
 
-Normalise = Callable[..., nn.Module]
+Normalise = Callable[..., Callable[[jax.Array], jax.Array]]
 
 
 def even_margins(size: int, side: int, stride: int) -> Margins:
@@ -55,13 +57,13 @@ class Convolution(nn.Module):
 def batch_norm(epsilon: float, momentum: float) -> Normalise:
     """Batch normalisation: in training by the images of a device's share of the batch, else by running averages."""
 
-    def make(*, train: bool, **options: Any) -> nn.Module:
-        return nn.BatchNorm(use_running_average=not train, momentum=momentum, epsilon=epsilon, **options)
+    def make(*, train: bool, **options: Any) -> Callable[[jax.Array], jax.Array]:
+        return functools.partial(BatchNorm(epsilon, momentum, **options), train=train)
 
     return make
 
 
-def group_norm(*, train: bool, **options: Any) -> nn.Module:
+def group_norm(*, train: bool, **options: Any) -> Callable[[jax.Array], jax.Array]:
     """Normalisation of 32 groups of channels in each image by itself (Wu and He 2018)."""
     return nn.GroupNorm(num_groups=32, epsilon=1e-5, **options)
 
@@ -74,6 +76,7 @@ class Staged(nn.Module):
     classes: how many outputs.
     stages: each maps -> maps, told whether it trains.
     mean, deviation: of the pixels in each channel, which come out with mean 0 and deviation 1.
+    fixed: in training, too, running averages normalise, and stay: those that pretrained weights were trained with.
     frozen: how many of the first stages keep their parameters and running averages; all of them leave the head. What
       lies before the image, such as a background, still gets its gradient through them.
     """
@@ -83,12 +86,13 @@ class Staged(nn.Module):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of ImageNet
     deviation: tuple[float, float, float] = (0.229, 0.224, 0.225)
     frozen: int = 0
+    fixed: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool = False, truncated: bool = False) -> jax.Array:
         x = (jnp.broadcast_to(x, (*x.shape[:3], 3)) - jnp.array(self.mean)) / jnp.array(self.deviation)
         for i, stage in enumerate(self.stages):
-            x = _apply_frozen(stage, x) if i < self.frozen else stage(x, train=train)
+            x = _apply_frozen(stage, x) if i < self.frozen else stage(x, train=train and not self.fixed)
         if truncated:
             return x
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform(), name="head")(x.mean(axis=(1, 2)))

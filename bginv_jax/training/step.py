@@ -13,7 +13,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from bginv_jax.images.augment import augment, enlarge
+from bginv_jax.images.augment import augment, enlarge, resample
+from bginv_jax.images.backdrops import border_colour, border_likeness
 from bginv_jax.images.pixels import as_float
 from bginv_jax.methods.contract import Batch, Method, Metrics
 from bginv_jax.training import devices as hardware
@@ -31,6 +32,7 @@ class Learning:
     augmentation: keyword arguments of `augment`.
     align_masks: masks that are ready move with their image. The authors' stay, and no longer fit it.
     fill: (S, S, C) uint8, what f_m puts where it sees no object; None is black.
+    border_fill: it puts the colour of the image's border there instead.
     picture_zoom: pictures are enlarged by up to 1 + this, as `augment.enlarge`.
     check_gradients: every step looks at its gradients, too. On an accelerator that is a kernel for each array; without,
       a gradient that is not finite shows in the parameters at the end of the call, or in the loss of the step after.
@@ -43,6 +45,7 @@ class Learning:
     augmentation: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     align_masks: bool = True
     fill: np.ndarray | None = None
+    border_fill: bool = False
     picture_zoom: float = 0.0
     check_gradients: bool = True
 
@@ -88,13 +91,23 @@ def _prepare(keys: jax.Array, method_keys: jax.Array, raw: Raw, networks: Mappin
         _, pictured_keys, _ = learning.plan.part.split(method_keys)
         zoom_keys = jax.vmap(lambda key: jax.random.fold_in(key, 5))(pictured_keys)
         pictures = enlarge(zoom_keys, pictures, zoom=learning.picture_zoom)
+    likeness = None
+    if "f_m" in learning.active and method.takes_likeness:
+        likeness = border_likeness(x)  # before the image moves: of one that is enlarged the border is the object
+        likeness = likeness if moves is None else resample(likeness, moves)
+    fill: jax.Array | float = 0.0
+    if "f_m" in learning.active and learning.border_fill:
+        fill = border_colour(x)
+    elif learning.fill is not None:
+        fill = as_float(jnp.asarray(learning.fill))
     return Batch(
         images,
         raw.targets if moves is None else method.task.move(raw.targets, moves),
         learning.plan.part,
         masks,
         pictures,
-        0.0 if learning.fill is None else as_float(jnp.asarray(learning.fill)),
+        fill,
+        likeness,
     )
 
 

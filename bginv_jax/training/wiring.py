@@ -184,7 +184,7 @@ class Run:
     def learning(self, phase: Phase) -> Learning:
         """How the steps of a phase learn."""
         fill = None
-        if "f_m" in phase.networks and self.config.mask.fill != "black":
+        if "f_m" in phase.networks and self.config.mask.fill == "backdrop":
             fill = backdrop(rows.take(self.dataset.train.images, slice(_SAMPLE)))
         return Learning(
             method=self.method,
@@ -194,6 +194,7 @@ class Run:
             augmentation=self.config.augment.to_dict(),
             align_masks=self.config.mask.aligned,
             fill=fill,
+            border_fill=self.config.mask.fill == "border",
             picture_zoom=self.config.background.zoom,
             check_gradients=hardware.on_cpu(),
         )

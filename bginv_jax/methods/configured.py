@@ -1,0 +1,21 @@
+"""f as a config has it: the one place where its fields become a classifier's options."""
+
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from bginv_jax.networks.classifiers import make_classifier
+
+
+def make_configured(config: ConfigDict, outputs: int, *, shape: tuple[int, int, int]) -> nn.Module:
+    """f with so many outputs for images of `shape` (S, S, C).
+
+    Raises:
+      InputError: as `make_classifier`.
+    """
+    return make_classifier(
+        config.classifier,
+        outputs,
+        frozen=config.classifier_frozen,
+        fixed=config.classifier_averages == "fixed",
+        shape=shape,
+    )
