@@ -1,5 +1,7 @@
 """Each fast form equals its plain form, in values and in every gradient, also inside a loop."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -156,3 +158,37 @@ def test_conv_module_has_the_parameters_of_a_plain_convolution():
         assert module.apply(variables, x).shape == (1, side, side, 7)
     variables = layers.Conv5x5(7).init(jax.random.key(0), jnp.ones((1, 6, 6, 5)))
     assert jax.tree.map(jnp.shape, variables["params"]) == {"kernel": (5, 5, 5, 7), "bias": (7,)}
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "margins"), [(7, 2, (3, 3)), (3, 2, (0, 1)), (5, 2, (1, 2)), (3, 1, (1, 1))]
+)
+@pytest.mark.parametrize("size", [8, 9])
+def test_a_product_of_patches_equals_its_plain_form(side, stride, margins, size):
+    x = jax.random.normal(jax.random.key(0), (2, size, size, 3))
+    kernel = jax.random.normal(jax.random.key(1), (side, side, 3, 4))
+    pair = [
+        functools.partial(function, stride=stride, margins=margins)
+        for function in (layers.conv_patches, layers.conv_patches_plain)
+    ]
+    assert _largest_error(pair, x, kernel) < 1e-5
+
+
+@pytest.mark.parametrize("size", [8, 9, 1])
+def test_max_pool_of_3x3_equals_its_plain_form(size):
+    x = jax.random.uniform(jax.random.key(0), (2, size, size, 3))
+    assert _largest_error((layers.max_pool3x3, layers.max_pool3x3_plain), x) < 1e-6
+
+
+@pytest.mark.parametrize(("side", "stride", "margins"), [(3, 1, (1, 1)), (5, 2, (1, 2))])
+def test_a_depthwise_convolution_is_one_of_each_channel_by_itself(side, stride, margins):
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
+    module = layers.DepthwiseConv(side, stride, margins)
+    variables = module.init(jax.random.key(1), x)
+    kernel = variables["params"]["kernel"]
+    assert kernel.shape == (side, side, 1, 3)
+    alone = [
+        layers.conv_patches_plain(x[..., i : i + 1], kernel[..., i : i + 1], stride=stride, margins=margins)
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(module.apply(variables, x), jnp.concatenate(alone, axis=-1), atol=1e-5)
