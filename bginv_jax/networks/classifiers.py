@@ -68,14 +68,20 @@ class LeNet(nn.Module):
 class StagedClassifier(NamedTuple):
     """A classifier whose first stages can be held still and that takes pretrained weights.
 
-    make(classes, frozen=..., fixed=...) -> the module. stages: how many. names: what libraries call its parts.
+    make(classes, frozen=..., fixed=...) -> the module. stages: how many. names: what libraries call its parts. note: what to know
+    of files with these names.
     """
 
     make: Callable[..., nn.Module]
     stages: int
     names: tuple[Naming, ...]
+    note: str = ""
 
 
+_TWINS = (
+    "weights of timm's tf_efficientnet_lite0 are for efficientnet_lite0, those of timm's efficientnet_lite0 for "
+    "efficientnet_lite0_timm; their names and shapes are the same"
+)
 _RESNET = (residual.STAGES, (residual.torch_name,))
 STAGED: dict[str, StagedClassifier] = {
     "resnet18": StagedClassifier(residual.resnet18, *_RESNET),
@@ -83,12 +89,16 @@ STAGED: dict[str, StagedClassifier] = {
     "resnet18_group": StagedClassifier(functools.partial(residual.resnet18, normalisation="group"), *_RESNET),
     "resnet50_group": StagedClassifier(functools.partial(residual.resnet50, normalisation="group"), *_RESNET),
     "efficientnet_lite0": StagedClassifier(
-        efficientnet.efficientnet_lite0, efficientnet.STAGES, (efficientnet.package_name, efficientnet.timm_name)
+        efficientnet.efficientnet_lite0,
+        efficientnet.STAGES,
+        (efficientnet.package_name, efficientnet.timm_name),
+        _TWINS,
     ),
     "efficientnet_lite0_timm": StagedClassifier(
         functools.partial(efficientnet.efficientnet_lite0, tensorflow=False),
         efficientnet.STAGES,
         (efficientnet.timm_name,),
+        _TWINS,
     ),
 }
 

@@ -52,11 +52,17 @@ def conv1x1(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return _matmul(x, kernel)
 
 
-def conv_patches(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
-    """Convolution of square x (N, S, S, I) with kernel (side, side, I, O) as one matrix product of patches.
+def conv_patches_plain(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
+    """Convolution of square x (N, S, S, I) with kernel (side, side, I, O) and zeros around it.
 
-    margins: how many zeros stand before and after, along both axes. For few channels; patches take side^2 the memory.
+    margins: how many before and after, along both axes.
     """
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), (margins, margins), dimension_numbers=dimensions)
+
+
+def conv_patches(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
+    """Equals `conv_patches_plain` as one matrix product of patches, which take side^2 the memory: for few channels."""
     side = len(kernel)
     size = (x.shape[1] + sum(margins) - side) // stride + 1
     padded = jnp.pad(x, ((0, 0), margins, margins, (0, 0)))
@@ -287,11 +293,13 @@ def max_pool2x2(x: jax.Array) -> jax.Array:
     return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
 
 
-def max_pool3x3(x: jax.Array) -> jax.Array:
-    """Largest of each 3x3 block around every second pixel: x (N, S, S, C) of at least 0 -> (N, S/2, S/2, C).
+def max_pool3x3_plain(x: jax.Array) -> jax.Array:
+    """Largest of each 3x3 block around every second pixel: x (N, S, S, C) -> (N, S/2, S/2, C), rounded up."""
+    return nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
-    Without reduce-window, as `max_pool2x2`. S / 2 is rounded up.
-    """
+
+def max_pool3x3(x: jax.Array) -> jax.Array:
+    """Equals `max_pool3x3_plain` for x of at least 0, without reduce-window, as `max_pool2x2`."""
     patches = _patches(x, 3, 2)
     return functools.reduce(jnp.maximum, jnp.split(patches, 9, axis=-1))
 

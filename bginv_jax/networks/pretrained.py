@@ -1,8 +1,10 @@
 """Pretrained weights in the place of a classifier's initial ones: where they lie, and what of a file fits where."""
 
 import dataclasses
+import errno
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,22 +40,26 @@ def find_weights(weights: str) -> WeightsFile | None:
     Raises:
       InputError: if it is there and cannot be read.
     """
-    path = Path(weights).expanduser()
     if weights == IMAGENET:
         # The spec alone: the package is not imported.
         package = importlib.util.find_spec(_WHEEL)
         folders = package.submodule_search_locations if package else None
-        found = [path for folder in folders or () for path in Path(folder).glob("models/*.pth")]
-        if not found:
+        path = next((path for folder in folders or () for path in Path(folder).glob("models/*.pth")), None)
+        if path is None:
             return None
-        path = found[0]
-    if not path.exists():
-        return None
+    else:
+        path = Path(os.path.expanduser(weights))
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is no file")
         with path.open("rb") as stream:
             return WeightsFile(path, hashlib.file_digest(stream, "sha256").hexdigest())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise _complaint(weights, f"which cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a null byte
+        raise _complaint(weights, f"which is no path ({error})") from error
 
 
 def _complaint(weights: str, what: str) -> InputError:

@@ -24,7 +24,7 @@ from bginv_jax.methods.contract import Layout, Method, Networks
 from bginv_jax.methods.registry import METHODS, make_method
 from bginv_jax.methods.schedule import Phase, make_phases
 from bginv_jax.networks.classifiers import STAGED, frozen_parameters
-from bginv_jax.networks.pretrained import find_weights, fit_weights, load_weights
+from bginv_jax.networks.pretrained import IMAGENET, find_weights, fit_weights, load_weights
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import progress, stream
 from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, StreamedFeed, plan_batch
@@ -104,10 +104,10 @@ class Run:
         weights = self.config.classifier_weights
         if not weights:
             return lambda state: state
-        tensors, names = load_weights(weights), STAGED[self.config.classifier].names
+        tensors, kind = load_weights(weights), STAGED[self.config.classifier]
 
         def insert(state: TrainState) -> TrainState:
-            params, statistics = split_variables({"f": fit_weights(names, tensors, state.networks()["f"])})
+            params, statistics = split_variables({"f": fit_weights(kind.names, tensors, state.networks()["f"])})
             return state._replace(params={**state.params, **params}, statistics={**state.statistics, **statistics})
 
         try:
@@ -116,6 +116,8 @@ class Run:
             given = f"config.classifier_weights is {weights!r}, for classifier {self.config.classifier}"
             raise InputError(f"{given}: {error}") from error
         _LOG.info("f starts from the weights %s, all but its head", weights)
+        if kind.note and weights != IMAGENET:
+            _LOG.info("%s", kind.note)
         return lambda state: jax.tree.map(jnp.asarray, insert(state))
 
     def of_each_seed(self, networks: Networks) -> list[Networks]:

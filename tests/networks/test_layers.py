@@ -1,5 +1,7 @@
 """Each fast form equals its plain form, in values and in every gradient, also inside a loop."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -167,3 +169,23 @@ def test_conv_module_has_the_parameters_of_a_plain_convolution():
         assert shapes(module, jnp.ones((1, 4, 4, 5))) == ((1, side, side, 7), {"kernel": (3, 3, 5, 7), "bias": (7,)})
     _, params = shapes(layers.Conv5x5(7), jnp.ones((1, 6, 6, 5)))
     assert params == {"kernel": (5, 5, 5, 7), "bias": (7,)}
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "margins"), [(7, 2, (3, 3)), (3, 2, (0, 1)), (5, 2, (1, 2)), (3, 1, (1, 1))]
+)
+@pytest.mark.parametrize("size", [8, 9])
+def test_a_product_of_patches_equals_its_plain_form(side, stride, margins, size):
+    x = jax.random.normal(jax.random.key(0), (2, size, size, 3))
+    kernel = jax.random.normal(jax.random.key(1), (side, side, 3, 4))
+    pair = [
+        functools.partial(function, stride=stride, margins=margins)
+        for function in (layers.conv_patches, layers.conv_patches_plain)
+    ]
+    assert _largest_error(pair, x, kernel) < 1e-5
+
+
+@pytest.mark.parametrize("size", [8, 9, 1])
+def test_max_pool_of_3x3_equals_its_plain_form(size):
+    x = jax.random.uniform(jax.random.key(0), (2, size, size, 3))
+    assert _largest_error((layers.max_pool3x3, layers.max_pool3x3_plain), x) < 1e-6

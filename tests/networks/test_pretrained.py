@@ -69,8 +69,13 @@ def test_the_file_is_known_by_its_bytes(tmp_path):
     assert pretrained.find_weights(str(tmp_path / "c.pth")) is None
     with pytest.raises(InputError, match=r"config.classifier_weights is '.*c.pth', which is not there; expected a"):
         pretrained.load_weights(str(tmp_path / "c.pth"))
-    with pytest.raises(InputError, match=r"config.classifier_weights is '.*', which cannot be read \(Is a directory\)"):
+    with pytest.raises(InputError, match=r"config.classifier_weights is '.*', which cannot be read \(it is no file\)"):
         pretrained.load_weights(str(tmp_path))
+    with pytest.raises(InputError, match=r"config.classifier_weights is 'a.x00b', which is no path \(embedded null"):
+        pretrained.load_weights("a\0b")
+    for path in ("~nobody/a.pth", str(tmp_path / "a.pth" / "b.pth")):
+        with pytest.raises(InputError, match="which is not there"):
+            pretrained.load_weights(path)
 
 
 def test_without_the_wheel_the_message_says_how_to_have_it(monkeypatch):
