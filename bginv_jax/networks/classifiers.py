@@ -1,6 +1,7 @@
 """f, which classifies, and f_l, which looks again at a crop, as Flax modules.
 
 Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
+The size of a batch may be symbolic, in exports: `x.shape[0]` is it, `len(x)` fails.
 """
 
 import functools
@@ -34,7 +35,7 @@ class Classifier(nn.Module):
             x = Conv3x3(32 * 2**i, relu_pool=True)(x)
         if truncated:
             return x
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
@@ -52,7 +53,7 @@ class LeNet(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         for features in (64, 128):
             x = Conv5x5(features)(x)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for features in (1024, 1024):
             x = nn.relu(nn.Dense(features, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
