@@ -44,14 +44,24 @@ def list_pictures(folder: str | Path, *, field: str) -> list[Path]:
     """
     wrong = f"{field} is {str(folder)!r}; expected a folder with pictures"
     try:
-        entries = [path for path in sorted(Path(folder).expanduser().iterdir()) if not path.name.startswith(".")]
+        pictures = find_pictures(Path(folder).expanduser())
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError is of ~ with an unknown user
         raise InputError(f"{wrong}: {getattr(error, 'strerror', None) or error}") from error
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if _shows(name)}
-    files = [path for path in entries if not path.is_dir()]
-    pictures = [path for path in files if path.suffix.lower() in suffixes]
     if not pictures:
         raise InputError(f"{wrong}: it holds no file whose name ends as a picture's, as .jpg, .png, .tif or .webp")
+    return pictures
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """As `list_pictures`, of a folder that may hold none.
+
+    Raises:
+      OSError: if it is no folder or cannot be read.
+    """
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if _shows(name)}
+    entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    files = [path for path in entries if not path.is_dir()]
+    pictures = [path for path in files if path.suffix.lower() in suffixes]
     if len(pictures) < len(files):
         _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(pictures), len(files) - len(pictures))
     return pictures
@@ -80,15 +90,19 @@ def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> n
     try:
         path = Path(path).expanduser()
         _check_file(path)
-        with _silent(), Image.open(path) as image:
+        with _SILENCE, Image.open(path) as image:
             _check_image(image)
             colours.scale_transparent_key(image)
             _load(image)
             _turn_upright(image)
             return np.array(colours.as_rgb(image, behind=behind))
     except Exception as error:  # Pillow's readers raise errors of any kind on damaged files
-        name = str(path) if str(path).isprintable() else repr(str(path))
-        raise InputError(f"{name}: {_reason(error)}; {_EXPECTED}") from error
+        raise InputError(f"{printable(path)}: {_reason(error)}; {_EXPECTED}") from error
+
+
+def printable(path: str | Path) -> str:
+    """A path as messages show it, in one line whatever its name holds."""
+    return str(path) if str(path).isprintable() else repr(str(path))
 
 
 class _UnsuitableError(Exception):
@@ -161,18 +175,33 @@ def _turn_upright(image: Image.Image) -> None:
         _LOG.debug("EXIF of %s cannot be read", image, exc_info=True)
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keeps Pillow's warnings and log from the screen; what matters of them is raised."""
-    log = logging.getLogger("PIL.TiffImagePlugin")  # the one that logs errors
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")
-            yield
-    finally:
-        log.setLevel(level)
+class _Silence:
+    """Keeps Pillow's warnings and log from the screen while any thread reads; what matters of them is raised.
+
+    Both belong to the process: each thread for itself would restore what another had set.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers, self._undo = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._readers:
+                log = logging.getLogger("PIL.TiffImagePlugin")  # the one that logs errors
+                self._undo.callback(log.setLevel, log.level)
+                log.setLevel(logging.CRITICAL)
+                self._undo.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._readers += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._undo.close()
+
+
+_SILENCE = _Silence()
 
 
 @contextlib.contextmanager
