@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from bginv_jax.backgrounds import families
 from bginv_jax.data import sources, studio
 from bginv_jax.errors import InputError
+from bginv_jax.images.fitting import FITS
 from bginv_jax.images.masks import BINARIZATIONS
 from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.contract import Layout
@@ -81,11 +82,26 @@ FIELDS: dict[str, Field] = {
     "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
     "data.source": Field("mnist_5k", "the data set", sources.forms, sources.is_source),
     "data.dir": Field("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
-    "data.train_split": Field("train", "tfds split to train on", "a split of the data set", bool),
-    "data.test_split": Field("test", "tfds split to test on", "a split of the data set", bool),
+    "data.train_split": Field("train", "tfds split, or folder, to train on", "a split of the data set", bool),
+    "data.test_split": Field("test", "tfds split, or folder, to test on", "a split of the data set", bool),
+    "data.tests": Field(
+        (),
+        "further test sets: folders beside `train` by their name, others as NAME:PATH; of tfds NAME or NAME:SPLIT",
+        "a tuple of strings NAME or NAME:PATH, whose names differ and are not train or test, or ()",
+        sources.are_tests,
+    ),
     "data.image_size": _number(0, "images are resized to a square of this side, pixels; 0 keeps theirs", 0, 1024),
+    "data.fit": _one_of("stretch", "how images that are not square become so", FITS),
     "data.channels": Field(
-        0, "3 repeats grey images as RGB; 0 keeps what the images have", "0, 1 or 3", lambda value: value in (0, 1, 3)
+        0,
+        "3 repeats grey images as RGB, 1 takes the luminance of photographs; 0 keeps what the images have",
+        "0, 1 or 3",
+        lambda value: value in (0, 1, 3),
+    ),
+    "data.stream": _one_of(
+        "auto",
+        "whether images are read as steps need them: auto where they fill half of a device's memory",
+        ("auto", "never", "always"),
     ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),

@@ -2,8 +2,9 @@
 
 python -m bginv_jax.evaluate --workdir=DIR [--workdir=DIR2 ...] [--output=DIR] [--html=FILE]
 
-Writes results.jsonl (a record for each data set, method, seed and background), table1.md and table1.png; rates.jsonl
-and rates.png (the Random background at every rate); the poster's figures; and with --html all of it as one page.
+Writes results.jsonl (a record for each data set, method, seed and background, and further test set), table1.md and
+table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; and with --html all
+of it as one page.
 """
 
 from absl import flags
@@ -17,7 +18,8 @@ def main() -> None:
     values = flags.FLAGS
     output = command_line.check_output(names=FILES)
     html = files.check_file(values.html, field="--html") if values.html else None
-    write(scoring.load(values.workdir, source=values.source, folder=values.dir), output, html=html)
+    runs = scoring.load(values.workdir, source=values.source, folder=values.dir, tests=values.test)
+    write(runs, output, html=html)
 
 
 if __name__ == "__main__":
@@ -28,4 +30,5 @@ if __name__ == "__main__":
     command_line.define_path("html", None, "Also write everything as one self-contained page to this file.")
     flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+    flags.DEFINE_multi_string("test", None, "A further test set, as in config.data.tests; replaces those of training.")
     command_line.run(main, required=["workdir"])

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
 from bginv_jax import config as configs
 from bginv_jax.data import sources
@@ -33,6 +34,12 @@ def _compile_once(tmp_path_factory, worker_id):
     for name, value in {"compilation_cache_dir": folder, **keep_all}.items():
         os.environ[f"JAX_{name.upper()}"] = str(value)
         jax.config.update(f"jax_{name}", value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_folder(tmp_path_factory):
+    """Decoded pictures are kept where the tests are, not in the user's folder."""
+    os.environ["BGINV_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,6 +68,19 @@ def write_tiny_folder(folder: Path) -> Path:
                 image[(row + i, row, row + i)[label] % 12, (column, column + i, column + i)[label] % 12] = 255
         write_idx(folder / f"{stem}-images-idx3-ubyte", images)
         write_idx(folder / f"{stem}-labels-idx1-ubyte", labels)
+    return folder
+
+
+def write_pictures(folder: Path, counts: dict[str, dict[str, int]], *, size: tuple[int, int] = (20, 20)) -> Path:
+    """Pictures in folder/SPLIT/CLASS/NUMBER.png, of noise, brighter from class to class; `size` is height and width."""
+    random = np.random.RandomState(0)
+    for split, classes in counts.items():
+        for level, (name, count) in enumerate(classes.items()):
+            place = folder / split / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                picture = random.randint(0, 60, (*size, 3)) + 60 * level
+                Image.fromarray(picture.astype(np.uint8)).save(place / f"{number:03}.png")
     return folder
 
 

@@ -112,7 +112,11 @@ def test_the_defaults_are_valid_and_described():
         ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
         ("schedule", ("f",), r"config.schedule is \('f',\); allowed: a tuple of strings"),
         ("task", "detection", r"config.task is 'detection'; allowed: one of classification, regression"),
-        ("data.source", "mnist", r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME or idx:FOLDER"),
+        (
+            "data.source",
+            "mnist",
+            r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME, idx:FOLDER or folder:PATH",
+        ),
         ("data.train_split", "", r"config.data.train_split is ''; allowed"),
         ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),
         ("classifier", "resnet", r"config.classifier is 'resnet'; allowed: one of cnn, vgg, lenet"),

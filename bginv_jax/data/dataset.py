@@ -5,7 +5,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,7 +13,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from skimage import transform
 
+from bginv_jax.data import rows
 from bginv_jax.errors import InputError
+from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.networks.contract import padded_size
 
@@ -82,12 +84,23 @@ class Split:
         """The true masks, or else where any channel is above 0: bool (N, size, size, 1)."""
         return np.any(self.images > 0, axis=-1, keepdims=True) if self.masks is None else self.masks
 
+    def parts(self) -> Iterator["Split"]:
+        """The split in order, some images at a time, so that a large one is never in memory as a whole."""
+        start = 0
+        for images in rows.chunks(self.images):
+            part = slice(start, start + len(images))
+            targets = jax.tree.map(lambda leaf, part=part: leaf[part], self.targets)
+            yield Split(images, targets, None if self.masks is None else self.masks[part])
+            start = part.stop
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """The two splits of a source, padded to what the networks see, and the names of the classes.
 
-    `shape` is that of an image before padding: height, width, channels.
+    shape: of an image before padding: height, width, channels.
+    tests: further test sets by name.
+    by_class: whether the mean over the classes is reported, too, since some have many more images than others.
     """
 
     name: str
@@ -95,6 +108,8 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
+    tests: Mapping[str, Split] = dataclasses.field(default_factory=dict)
+    by_class: bool = False
 
     @property
     def size(self) -> int:
@@ -104,9 +119,11 @@ class Dataset:
     @functools.cached_property
     def description(self) -> Description:
         """What a checkpoint notes of the data; the SHA-256 is over the images as they were before padding."""
-        arrays = []
+        digest = hashlib.sha256()
         for split in (self.train, self.test):
-            arrays += [crop_to(split.images, self.shape[:2]), *map(np.asarray, jax.tree.leaves(split.targets))]
+            _add(digest, (len(split.images), *self.shape), split.images, lambda part: crop_to(part, self.shape[:2]))
+            for leaf in map(np.asarray, jax.tree.leaves(split.targets)):
+                _add(digest, leaf.shape, leaf)
         shapes = {np.shape(leaf)[1:] for leaf in jax.tree.leaves(self.train.targets)}
         return Description(
             name=self.name,
@@ -115,7 +132,7 @@ class Dataset:
             class_names=self.class_names,
             train_count=len(self.train.images),
             test_count=len(self.test.images),
-            sha256=fingerprint(*arrays),
+            sha256=digest.hexdigest(),
             target_shape=shapes.pop() if len(shapes) == 1 else (),
         )
 
@@ -124,9 +141,20 @@ def fingerprint(*arrays: np.ndarray) -> str:
     """A SHA-256 over the shapes, types and values of arrays: what the data are, whatever their name."""
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
+        _add(digest, array.shape, array)
     return digest.hexdigest()
+
+
+def _add(
+    digest: "hashlib._Hash",
+    shape: tuple[int, ...],
+    array: np.ndarray,
+    part: Callable[[np.ndarray], np.ndarray] = lambda array: array,
+) -> None:
+    """Adds an array, or `part` of each of its rows, which have `shape` together; some rows at a time."""
+    digest.update(repr((shape, array.dtype.str)).encode())
+    for chunk in rows.chunks(array) if array.ndim else [array]:
+        digest.update(np.ascontiguousarray(part(chunk)).data)
 
 
 def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -162,7 +190,10 @@ def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray
         raise InputError(
             f"data set {name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
         )
-    if config.image_size:
+    if config.image_size and config.fit != "stretch" and any(image.shape[0] != image.shape[1] for image in images):
+        size, fit = config.image_size, config.fit
+        images = np.stack([fit_picture(image, size=size, fit=fit, channels=0) for image in images])
+    elif config.image_size:
         images = resize(images, config.image_size)
     assert isinstance(images, np.ndarray), "of one size, or resized to it"
     channels = images.shape[-1]
@@ -197,7 +228,8 @@ def make_dataset(
     Args:
       config: the group `data`.
       name: of the data set.
-      splits: "train" and "test": images, uint8 (N, H, W, C) or a sequence of (H, W, C), and targets with a leading N.
+      splits: "train", "test" and further tests by name: images, uint8 (N, H, W, C) or a sequence of (H, W, C), and
+        targets with a leading N.
       class_names: of the labels; None names them by their numbers, () says that targets are not labels.
 
     Raises:
@@ -219,15 +251,17 @@ def make_dataset(
                 "(height, width, 1 or 3)"
             )
     shapes = {split: array.shape[1:] for split, (array, _) in fitted.items()}
-    if shapes["train"] != shapes["test"]:
-        raise InputError(f"data set {name}: images of {shapes['train']} to train, {shapes['test']} to test")
+    for split, shape in shapes.items():
+        if shape != shapes["train"]:
+            raise InputError(f"data set {name}: images of {shapes['train']} to train, {shape} to {split}")
     if class_names != ():
         class_names, fitted = _check_labels(name, fitted, class_names)
     shape = shapes["train"]
     arrays = {
         split: Split(pad_to(array, padded_size(*shape[:2])), targets) for split, (array, targets) in fitted.items()
     }
-    return Dataset(name, arrays["train"], arrays["test"], tuple(class_names), shape)
+    train, test = arrays.pop("train"), arrays.pop("test")
+    return Dataset(name, train, test, tuple(class_names), shape, arrays)
 
 
 def _check_labels(name: str, splits: dict, class_names: Sequence[str] | None) -> tuple[Sequence[str], dict]:

@@ -7,29 +7,36 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from bginv_jax.data import idx, mnist_5k, studio, tfds
+from bginv_jax.data import folder, idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
 from bginv_jax.errors import InputError
 
 
 class Source(NamedTuple):
-    """form: how config.data.source names it. load(config, NAME) reads it, where config is the group `data`."""
+    """A kind of data set.
+
+    form: how config.data.source names it.
+    load: load(config, NAME) reads it, where config is the group `data`.
+    tests: whether it has others than the one test set, for config.data.tests.
+    """
 
     form: str
     load: Callable[[ConfigDict, str], Dataset]
+    tests: bool = False
 
 
 def _load_idx(config: ConfigDict, name: str) -> Dataset:
-    folder = Path(os.path.expanduser(name))  # Path's own fails for a user that does not exist
-    splits = idx.load(folder)
-    return make_dataset(config, f"idx:{folder.resolve().name}", splits)
+    place = Path(os.path.expanduser(name))  # Path's own fails for a user that does not exist
+    splits = idx.load(place)
+    return make_dataset(config, f"idx:{place.resolve().name}", splits)
 
 
 # By what stands before the colon.
 SOURCES: dict[str, Source] = {
     "mnist_5k": Source("mnist_5k", lambda config, name: mnist_5k.load(config)),
-    "tfds": Source("tfds:NAME", tfds.load),
+    "tfds": Source("tfds:NAME", tfds.load, tests=True),
     "idx": Source("idx:FOLDER", _load_idx),
+    "folder": Source("folder:PATH", folder.load, tests=True),
 }
 
 
@@ -45,6 +52,16 @@ def is_source(text: str) -> bool:
     return kind in SOURCES and bool(colon) == bool(name) == (":" in SOURCES[kind].form)
 
 
+def are_tests(tests: tuple) -> bool:
+    """Whether each is NAME or NAME:PLACE, and the names differ and are not those of the two splits that there are."""
+    if not all(isinstance(test, str) for test in tests):
+        return False
+    parts = [test.partition(":") for test in tests]
+    names = [name for name, _, _ in parts]
+    whole = all(name.strip() and bool(colon) == bool(place) for name, colon, place in parts)
+    return whole and len(set(names)) == len(names) and not {"train", "test"} & set(names)
+
+
 def load(config: ConfigDict) -> Dataset:
     """Loads `config.source` (the config's group `data`), one of SOURCES; and sets it into its `studio`, if any.
 
@@ -56,12 +73,16 @@ def load(config: ConfigDict) -> Dataset:
     if not is_source(config.source):
         raise InputError(f"config.data.source is {config.source!r}; allowed: {forms()}")
     kind, _, name = config.source.partition(":")
+    if config.tests and not SOURCES[kind].tests:
+        raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
     dataset = SOURCES[kind].load(config, name)
     if not config.studio:
         return dataset
-    splits = []
-    for split in (dataset.train, dataset.test):
+
+    def place(split: Split) -> Split:
         images, masks = studio.place(split.images, config.studio)
-        splits.append(Split(images, split.targets, masks))
-    train, test = splits
-    return Dataset(f"{dataset.name}, {config.studio}", train, test, dataset.class_names, train.images.shape[1:])
+        return Split(images, split.targets, masks)
+
+    train, test = place(dataset.train), place(dataset.test)
+    tests = {name: place(split) for name, split in dataset.tests.items()}
+    return Dataset(f"{dataset.name}, {config.studio}", train, test, dataset.class_names, train.images.shape[1:], tests)

@@ -27,9 +27,13 @@ def load(config: ConfigDict, name: str) -> Dataset:
     reference = tfds_folders.parse(name)
     builder = tfds_folders.open_builder(reference, config.dir)
     image_key, label_key = tfds_folders.supervised_keys(builder, name)
+    named = {"train": (config.train_split, "train_split"), "test": (config.test_split, "test_split")}
+    for test in config.tests:
+        own, _, split = test.partition(":")
+        named[own] = (split or own, "tests")
     splits = {}
-    for split, field in (("train", "train_split"), ("test", "test_split")):
-        records = _read(builder.info, config[field], f"config.data.{field}")
+    for split, (place, field) in named.items():
+        records = _read(builder.info, place, f"config.data.{field}")
         images = [record[image_key] for record in records]
         splits[split] = (images, np.array([record[label_key] for record in records], np.int64))
     names = builder.info.features[label_key].names

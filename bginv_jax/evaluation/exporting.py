@@ -85,7 +85,7 @@ def facts(trained: Trained) -> dict[str, Any]:
             "layout": "NHWC",
             "range": [0.0, 1.0],
             "normalisation": "pixels of 0 to 255 are divided by 255; nothing is subtracted",
-            "fit": config.data.get("fit", "stretch"),
+            "fit": config.data.fit,
         },
         "padding": {
             "size": description.size,
@@ -120,7 +120,8 @@ def find_scores(
     if score:
         try:
             (run,) = scoring.load([workdir], source=source, folder=folder)
-            records = scoring.score(run._replace(seeds=[trained]))
+            run = run._replace(seeds=[trained])
+            records = scoring.score(run) + scoring.score_tests(run)
             same = run.dataset.description.sha256 == trained.description.sha256
             changed = "" if same else ", which are not the data of training"
             return records, f"scored by the export on the test images of {run.dataset.name}{changed}"

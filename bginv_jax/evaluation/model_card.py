@@ -72,19 +72,21 @@ def worst_first(records: Sequence[dict]) -> list[dict]:
     return sorted(records, key=value, reverse=not larger_is_better(records))
 
 
+def _name(record: dict) -> str:
+    return _plain(f"test set {record['test']}, as it is" if "test" in record else record["background"])
+
+
 def _scores(records: Sequence[dict], scored: str) -> list[str]:
     if not records:
         return [f"Not scored: {_plain(scored)}. `python -m bginv_jax.export` scores where the data can be read."]
     measure, ordered = measure_of(records), worst_first(records)
     shown = measure_title(measure)
-    rows = [
-        f"| {_plain(one['background'])} | {number(value(one), measure)} | {one.get('count', '')} |" for one in ordered
-    ]
+    rows = [f"| {_name(one)} | {number(value(one), measure)} | {one.get('count', '')} |" for one in ordered]
     worst, best = ordered[0], ordered[-1]
     return [
         f"Test images before each background, the worst first; {_plain(scored)}.",
         "\n".join([f"| Background | {shown} | Images |", "| --- | ---: | ---: |", *rows]),
-        f"Between the worst ({_plain(worst['background'])}) and the best ({_plain(best['background'])}) lie "
+        f"Between the worst ({_name(worst)}) and the best ({_name(best)}) lie "
         f"{number(abs(value(best) - value(worst)), measure)}{' points' if measure == 'accuracy' else ''}.",
     ]
 

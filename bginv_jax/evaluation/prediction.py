@@ -88,7 +88,7 @@ def outcomes(listed: Iterable[Listed], trained: Trained, *, masks: bool = False)
       masks: whether masks are made, too; a method without any has none.
     """
     answers, shape = Answers.of(trained), trained.description.shape
-    fit = trained.config.data.get("fit", "stretch")
+    fit = trained.config.data.fit
     predict = Predictor(trained)
     find = Predictor(trained, masks=True) if masks and trained.method.predict_mask else None
     batch = _PER_DEVICE * len(hardware.local())

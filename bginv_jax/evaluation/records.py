@@ -2,7 +2,8 @@
 
 A record of classification is {"dataset", "method", "seed", "background", "correct", "count", "accuracy"}, accuracy in
 percent. A record of another task has its measures by name, under "measure" the name of the one that tables show, and
-"larger_is_better".
+"larger_is_better". A record of a further test set has its name as "test", and no place in Table 1. With several test
+sets, or photographs, records of images as they are have "mean_class_accuracy", in percent, too.
 """
 
 import dataclasses
@@ -77,9 +78,12 @@ class Row:
 def rows(records: Sequence[dict]) -> list[Row]:
     """The rows of a table: by data set as they come, within it in the poster's order, then others as they come.
 
+    Further test sets have none.
+
     Raises:
       InputError: if a run lacks a background, a record stands twice, or records show several measures.
     """
+    records = [record for record in records if "test" not in record]
     measure = measure_of(records)
     found: dict[str, dict[str, dict[int, dict[str, dict]]]] = {}
     for record in records:

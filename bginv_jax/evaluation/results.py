@@ -2,8 +2,9 @@
 
 python -m bginv_jax.evaluate --workdir=DIR [--workdir=DIR2 ...] [--output=DIR] [--html=FILE]
 
-Writes results.jsonl (a record for each data set, method, seed and background), table1.md and table1.png; rates.jsonl
-and rates.png (the Random background at every rate); the poster's figures; and with --html all of it as one page.
+Writes results.jsonl (a record for each data set, method, seed and background, and further test set), table1.md and
+table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; and with --html all
+of it as one page.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from bginv_jax import files
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import figures, page, scoring, table1
+from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
 from bginv_jax.jax_settings import own_settings
 
 _FILES = ("results.jsonl", "table1.md", "table1.png", "rates.jsonl", "rates.png")
@@ -32,12 +33,15 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     output = files.check_folder(output, field="output", files=FILES)
     html = None if html is None else files.check_file(html, field="html")
     records = [record for run in runs for record in scoring.score(run)]
-    table = table1.text(records)
+    of_tests = [record for run in runs for record in scoring.score_tests(run)]
+    by_test = test_sets.table([*records, *of_tests])
+    table = "\n\n".join([table1.text(records), *([table1.as_text(by_test)] if by_test else [])])
     rates = [record for run in runs for record in scoring.sweep(run)]
-    files.write_json_lines(output / "results.jsonl", records)
+    files.write_json_lines(output / "results.jsonl", [*records, *of_tests])
     files.write_json_lines(output / "rates.jsonl", rates)
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
-    files.write_text(output / "table1.md", table1.markdown(records) + "\n" + "".join(f"- {line}\n" for line in lines))
+    tables = [table1.markdown(records), *([table1.as_markdown(by_test)] if by_test else [])]
+    files.write_text(output / "table1.md", "\n".join([*tables, "".join(f"- {line}\n" for line in lines)]))
     table1.picture(records, output / "table1.png")
     table1.rate_picture(rates, output / "rates.png")
     written = list(_FILES)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import Dataset
+from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError, MissingDataError
 from bginv_jax.evaluation import predictors
 from bginv_jax.images.masks import overlap
@@ -38,7 +38,13 @@ def _load_dataset(data: ConfigDict) -> Dataset:
         raise InputError(f"{error}; --source and --dir name the place where the data are now") from error
 
 
-def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: str | None = None) -> list[TrainedRun]:
+def load(
+    workdirs: Iterable[str | Path],
+    *,
+    source: str | None = None,
+    folder: str | None = None,
+    tests: Sequence[str] | None = None,
+) -> list[TrainedRun]:
     """Reads workdirs and, once each, the data sets of their training, unless `source` or `folder` name another.
 
     The data of training keep the name that they had then, wherever they lie now, so that their records meet.
@@ -47,11 +53,15 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
       workdirs: folders that `bginv_jax.train` wrote.
       source: as config.data.source.
       folder: as config.data.dir.
+      tests: as config.data.tests; None takes those of training, unless `source` is of another kind.
 
     Raises:
       ValueError: if a workdir has no checkpoint, or the data cannot be read, or are not those of training in shape or
         number of classes.
     """
+    if tests is not None and not sources.are_tests(tuple(tests)):
+        named = " and ".join(map(repr, tests))
+        raise InputError(f"--test is {named}; expected NAME or NAME:PATH, each name once, and none train or test")
     workdirs = [predictors.find_workdir(workdir) for workdir in workdirs]
     known: dict[str, Dataset] = {}
     by_content: dict[tuple, Dataset] = {}
@@ -60,6 +70,10 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
         seeds = predictors.load_seeds(workdir)
         named = seeds[0].config.data.copy_and_resolve_references()
         named.update({name: value for name, value in (("source", source), ("dir", folder)) if value is not None})
+        if tests is not None:
+            named.tests = tuple(tests)
+        elif source is not None and source.partition(":")[0] != seeds[0].config.data.source.partition(":")[0]:
+            named.tests = ()
         key = named.to_json()
         if key not in known:
             known[key] = _load_dataset(named)
@@ -70,7 +84,7 @@ def load(workdirs: Iterable[str | Path], *, source: str | None = None, folder: s
         elif digest != trained_on.sha256:
             what = "have changed since it was trained" if source is None else "are not those that it was trained on"
             _LOG.warning("%s: the images or labels of %s %s", workdir, dataset.name, what)
-        dataset = by_content.setdefault((digest, dataset.class_names), dataset)
+        dataset = by_content.setdefault((digest, dataset.class_names, *dataset.tests), dataset)
         for what, expected, actual in (
             ("images of", trained_on.shape, dataset.shape),
             ("classes, in number", len(trained_on.class_names), len(dataset.class_names)),
@@ -94,25 +108,53 @@ def measure(task: Task, outputs: np.ndarray, targets: Targets) -> dict[str, np.n
     return {name: np.asarray(values) for name, values in task.measures(outputs, targets).items()}
 
 
-def _score(run: TrainedRun, patterns_by_name: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:
-    """Scores every test image exactly once on each pattern, or as it is, with each seed: records by seed."""
+def mean_class_accuracy(hits: np.ndarray, labels: np.ndarray) -> float:
+    """The accuracy of each class of which there are images, averaged over these classes, percent.
+
+    Args:
+      hits: (N,), whether an image was classified as its label says.
+      labels: (N,).
+    """
+    counts = np.bincount(labels)
+    correct = np.bincount(labels, weights=hits)
+    return 100 * float(np.mean(correct[counts > 0] / counts[counts > 0]))
+
+
+def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:
+    """Scores every image of a split exactly once on each pattern, or as it is, with each seed: records by seed."""
     forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local())
-    test = run.dataset.test
-    kept = patterns.with_halo(test.objects)
-    by_seed: list[list[dict]] = [[] for _ in run.seeds]
-    for name, pattern in patterns_by_name:
-        composed = test.images if pattern is None else patterns.compose_test(test.images, pattern, kept=kept)
-        for trained, records in zip(run.seeds, by_seed, strict=True):
-            measures = measure(trained.method.task, forward(trained.networks, composed), test.targets)
+    named = list(patterns_by_name)
+    outputs: list[list[list[np.ndarray]]] = [[[] for _ in named] for _ in run.seeds]
+    for part in split.parts():
+        kept = None if all(pattern is None for _, pattern in named) else patterns.with_halo(part.objects)
+        for i, (_, pattern) in enumerate(named):
+            composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
+            for trained, found in zip(run.seeds, outputs, strict=True):
+                found[i].append(forward(trained.networks, composed))
+    records = []
+    for trained, found in zip(run.seeds, outputs, strict=True):
+        for (name, pattern), parts in zip(named, found, strict=True):
+            measures = measure(trained.method.task, np.concatenate(parts), split.targets)
             head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed, **name}
             records.append(head | record(trained.method.task, measures))
-    return [one for records in by_seed for one in records]
+            if pattern is None and "accuracy" in measures and (run.dataset.by_class or run.dataset.tests):
+                records[-1]["mean_class_accuracy"] = mean_class_accuracy(measures["accuracy"], split.targets)
+    return records
 
 
 def score(run: TrainedRun) -> list[dict]:
     """A record for each seed and each of the table's backgrounds, in the table's order."""
     drawn = {name: draw(run.dataset.size) for name, draw in patterns.BACKGROUNDS.items()} | {"none": None}
-    return _score(run, (({"background": name}, pattern) for name, pattern in drawn.items()))
+    named = (({"background": name}, pattern) for name, pattern in drawn.items())
+    return _score(run, run.dataset.test, named)
+
+
+def score_tests(run: TrainedRun) -> list[dict]:
+    """A record for each further test set and each seed, of its images as they are, with "test", the set's name."""
+    by_test = (
+        _score(run, split, [({"background": "none", "test": name}, None)]) for name, split in run.dataset.tests.items()
+    )
+    return [one for records in by_test for one in records]
 
 
 def mask_overlaps(run: TrainedRun) -> list[float]:
@@ -121,11 +163,15 @@ def mask_overlaps(run: TrainedRun) -> list[float]:
     if method.predict_mask is None:
         return []
     forward = hardware.make_forward(method.ready_masks, hardware.local())
-    masks = (forward(one.networks, test.images) > 0.5 for one in run.seeds)
-    return [100 * float(overlap(found, test.objects).mean()) for found in masks]
+    shares: list[list[np.ndarray]] = [[] for _ in run.seeds]
+    for part in test.parts():
+        for one, found in zip(run.seeds, shares, strict=True):
+            found.append(overlap(forward(one.networks, part.images) > 0.5, part.objects))
+    return [100 * float(np.concatenate(found).mean()) for found in shares]
 
 
 def sweep(run: TrainedRun) -> list[dict]:
     """As `score`, of the first seed, on the Random background at each of RATES: records have a "rate" instead."""
     drawn = ((rate, patterns.random(run.dataset.size, rate)) for rate in RATES)
-    return _score(run._replace(seeds=run.seeds[:1]), (({"rate": rate}, pattern) for rate, pattern in drawn))
+    named = (({"rate": rate}, pattern) for rate, pattern in drawn)
+    return _score(run._replace(seeds=run.seeds[:1]), run.dataset.test, named)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,11 +15,13 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from bginv_jax.data import rows
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of Linux
 _MAPPED_CALL = threading.Lock()  # of all programs on several processors; `map_program` says why
 
 
@@ -35,6 +38,22 @@ def on_cpu() -> bool:
 def describe() -> str:
     """How many there are, and of what kind."""
     return f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}"
+
+
+def memory() -> int:
+    """Bytes of one device; processors share what the host has, or what its container may use."""
+    stats = None if on_cpu() else jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    return _host_memory() // jax.local_device_count()
+
+
+def _host_memory() -> int:
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for file in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int(Path(file).read_text(encoding="ascii")))
+    return min(limits, default=2**34)
 
 
 @contextlib.contextmanager
@@ -120,8 +139,7 @@ def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int =
     @own_settings()
     def forward(variables, images):
         batches = []
-        for start in range(0, max(len(images), 1), size):
-            batch = images[start : start + size]
+        for batch in rows.chunks(images, size) if len(images) else [images]:
             padded = np.zeros((size, *images.shape[1:]), images.dtype)
             padded[: len(batch)] = batch
             outputs = mapped(variables, padded.reshape(len(devices), chunk, *images.shape[1:]))

@@ -16,7 +16,7 @@ from bginv_jax.images.augment import random_crops
 from bginv_jax.methods.contract import Layout
 from bginv_jax.training import devices as hardware
 
-_MOST_STREAMED = 8  # steps in one call, whose batches lie on the device together
+MOST_STREAMED = 8  # steps in one call, whose batches lie on the device together
 
 
 class BatchPlan(NamedTuple):
@@ -97,7 +97,8 @@ class Resident(NamedTuple):
 class Streamed(NamedTuple):
     """Batches of the steps from `first` on, on each device its share: a Raw whose arrays are (steps, n, ...).
 
-    How many steps is always the same; the last of them may be fillers.
+    How many steps is always the same; the last of them may be fillers. Of several seeds together, batches have a
+    leading axis of seeds.
     """
 
     batches: Raw
@@ -112,10 +113,10 @@ class Streamed(NamedTuple):
         return raw._replace(pictures=_crops(picture_keys, self.pictures, raw.images.shape[1]))
 
     def per_seed(self) -> tuple:
-        return ()
+        return (self.batches,)
 
     def of_seed(self, own: tuple) -> "Streamed":
-        return self
+        return self._replace(batches=own[0])
 
 
 class Feed(Protocol):
@@ -172,40 +173,52 @@ class StreamedFeed:
     """Batches that somebody else reads, for sets that fit neither devices nor memory.
 
     Args:
-      read: (step) -> iterator of the batches of that step and all later ones: NumPy Raw of `plan.batch_size` images
-        each, the same whenever it is asked, or a resumed run would go on otherwise.
+      reads: of each seed (key, step) -> iterator of the batches of that step and all later ones, for a run with `key`:
+        NumPy Raw of `plan.batch_size` images each, the same whenever it is asked, or a resumed run would go on
+        otherwise.
       plan: how a batch is split; each device gets its own share alone.
       devices: as many as the plan has.
       pictures: (P, T, T, C) uint8 for the plan's pictured images, on every device.
+      several_seeds: whether the run's key has a leading axis of seeds.
     """
 
     axes: Any = Streamed(0, None, None)  # type: ignore[arg-type]  # in the form of its arrays
 
     def __init__(
         self,
-        read: Callable[[int], Iterator[Raw]],
+        reads: Sequence[Callable[[jax.Array, int], Iterator[Raw]]],
         plan: BatchPlan,
         devices: Sequence[jax.Device],
         *,
         pictures: np.ndarray | None = None,
+        several_seeds: bool = False,
     ):
-        self._read, self._devices = read, devices
+        self._reads, self._devices, self._several_seeds = reads, devices, several_seeds
         self._places = np.stack([np.asarray(plan.positions(jnp.int32(i))).ravel() for i in range(plan.devices)])
         self._pictures = hardware.replicate(pictures, devices)
-        self._batches: tuple[int, Iterator[Raw]] | None = None
+        self._batches: tuple[int, list[Iterator[Raw]]] | None = None
 
     def last(self, step: int) -> int:
-        return step + _MOST_STREAMED
+        return step + MOST_STREAMED
 
     def arrays(self, key: jax.Array, step: int, stop: int) -> Streamed:
         if self._batches is None or self._batches[0] != step:
-            self._batches = step, self._read(step)
+            key = jnp.copy(key)  # the state's own is gone after the next call
+            keys = key if self._several_seeds else [key]
+            self._batches = step, [read(own, step) for read, own in zip(self._reads, keys, strict=True)]
         batches = self._batches[1]
-        raws = [jax.tree.map(lambda leaf: leaf[self._places], next(batches)) for _ in range(step, stop)]
+        of_seeds = [self._shares(own, stop - step) for own in batches]
         self._batches = stop, batches
-        raws += raws[-1:] * (_MOST_STREAMED - len(raws))  # which no step takes: one shape, one compiled program
-        shares = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *raws)
+        shares = of_seeds[0]
+        if self._several_seeds:
+            shares = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *of_seeds)
         return Streamed(hardware.split(shares, self._devices), jnp.int32(step), self._pictures)
+
+    def _shares(self, batches: Iterator[Raw], count: int) -> Raw:
+        """The next batches, on each device its share: arrays (devices, steps, n, ...)."""
+        raws = [jax.tree.map(lambda leaf: leaf[self._places], next(batches)) for _ in range(count)]
+        raws += raws[-1:] * (MOST_STREAMED - count)  # which no step takes: one shape, one compiled program
+        return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *raws)
 
 
 def plan_batch(layout: Layout, size: int, *, device_count: int, cache_pixels: int | None) -> BatchPlan:

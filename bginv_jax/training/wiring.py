@@ -6,7 +6,7 @@ Training and the benchmark wire a run by the same functions, so that what is tim
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -14,19 +14,21 @@ from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import photographs
 from bginv_jax.config import rate_field
+from bginv_jax.data import rows
 from bginv_jax.data.dataset import Dataset, Description, fingerprint
+from bginv_jax.data.pictures import cache_folder
 from bginv_jax.errors import InputError
-from bginv_jax.images.pixels import backdrop
+from bginv_jax.images.pixels import as_float, backdrop
 from bginv_jax.methods.contract import Layout, Method, Networks
 from bginv_jax.methods.registry import METHODS, make_method
 from bginv_jax.methods.schedule import Phase, make_phases
 from bginv_jax.training import devices as hardware
-from bginv_jax.training import progress
-from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, plan_batch
+from bginv_jax.training import progress, stream
+from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, StreamedFeed, plan_batch
 from bginv_jax.training.state import Optimizers, TrainState, init_state, make_optimizers, split_seeds, stack_seeds
 from bginv_jax.training.step import Learning, make_train_step
 
-_BACKDROP_IMAGES = 2000  # enough to tell a backdrop from what stands before it
+_SAMPLE = 2000  # images; enough to tell a backdrop from what stands before it
 _CACHE_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a CPU core
 _LOG = logging.getLogger(__name__)
 
@@ -68,34 +70,70 @@ class Run:
         """Variables of a state as those of each of its seeds."""
         return split_seeds(networks, len(self.config.seeds)) if self.several_seeds else [networks]
 
-    def make_feed(self, phase: Phase, networks: Networks, *, masks: np.ndarray | None = None) -> Feed:
-        """The training set on the devices, with the masks that the phase's composites take, unless they are given.
+    @functools.cached_property
+    def streams(self) -> bool:
+        """Whether the training set stays on the host, in its file if it lies in one."""
+        images = self.dataset.train.images
+        set_bytes = images.nbytes + images.nbytes // images.shape[-1] * max(1, len(self.config.seeds))  # with masks
+        return stream.is_needed(self.config.data.stream, set_bytes=set_bytes, device_bytes=hardware.memory())
 
-        They are made once, by `networks`, which do not change in the phase.
+    def make_feed(self, phase: Phase, networks: Networks, *, masks: np.ndarray | None = None) -> Feed:
+        """The training set on the devices or streamed to them, with the masks that the phase's composites take.
+
+        Unless they are given, they are made once, by `networks`, which do not change in the phase.
         """
+        if self.streams:
+            return self._make_stream(phase, networks, masks)
         if masks is None and self.method.takes_masks(phase.networks):
             masks = self._ready_masks(phase, networks)
         train = self.dataset.train
         data = Resident(train.images, train.targets, masks, self.pictures)  # type: ignore[arg-type]  # on the host yet
         return ResidentFeed(data, self.plan.batch_size, self.devices, several_seeds=self.several_seeds)
 
+    def _make_stream(self, phase: Phase, networks: Networks, masks: np.ndarray | None) -> StreamedFeed:
+        of_seeds: Sequence[np.ndarray | None] = [None] * max(1, len(self.config.seeds))
+        if masks is not None:
+            of_seeds = list(masks) if self.several_seeds else [masks]
+        elif self.method.takes_masks(phase.networks):
+            of_seeds = [self._streamed_masks(phase, own) for own in self.of_each_seed(networks)]
+        reads = [stream.make_reader(self.dataset.train, self.plan.batch_size, masks=own) for own in of_seeds]
+        return StreamedFeed(reads, self.plan, self.devices, pictures=self.pictures, several_seeds=self.several_seeds)
+
+    def _streamed_masks(self, phase: Phase, networks: Networks) -> np.ndarray | None:
+        """As `_ready_masks` of one seed, in a file; None where none can be written, and each step makes its own."""
+        predict = hardware.make_forward(self.method.ready_masks, self.devices)
+        parts = (self._as_kept(predict(networks, part)) for part in rows.chunks(self.dataset.train.images))
+        try:
+            masks = rows.store(parts, cache_folder())
+        except OSError as error:
+            _LOG.warning("masks are made in each step, since they cannot be kept: %s", error)
+            return None
+        self._report(phase, as_float(rows.take(masks, slice(_SAMPLE))))
+        return masks
+
     def _ready_masks(self, phase: Phase, networks: Networks) -> np.ndarray:
         """(M, S, S, 1), of several seeds with a leading axis of seeds; uint8 where they are binary."""
         predict = hardware.make_forward(self.method.ready_masks, self.devices)
         masks = np.stack([predict(own, self.dataset.train.images) for own in self.of_each_seed(networks)])
         for seed_masks in masks:
-            mean, contrast = float(seed_masks.mean()), float(np.ptp(seed_masks, axis=(1, 2, 3)).mean())
-            _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(seed_masks), mean, contrast)
-            progress.warn_of_collapse(phase.start, {"mask_area": mean, "mask_contrast": contrast})
-        if self.method.binary_masks:
-            masks = (255 * masks).astype(np.uint8)
+            self._report(phase, seed_masks)
+        masks = self._as_kept(masks)
         return masks if self.several_seeds else masks[0]
+
+    def _as_kept(self, masks: np.ndarray) -> np.ndarray:
+        return (255 * masks).astype(np.uint8) if self.method.binary_masks else masks
+
+    def _report(self, phase: Phase, masks: np.ndarray) -> None:
+        """Says of masks in [0, 1] whether they show anything."""
+        mean, contrast = float(masks.mean()), float(np.ptp(masks, axis=(1, 2, 3)).mean())
+        _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(masks), mean, contrast)
+        progress.warn_of_collapse(phase.start, {"mask_area": mean, "mask_contrast": contrast})
 
     def learning(self, phase: Phase) -> Learning:
         """How the steps of a phase learn."""
         fill = None
         if "f_m" in phase.networks and self.config.mask.fill != "black":
-            fill = backdrop(self.dataset.train.images[:_BACKDROP_IMAGES])
+            fill = backdrop(rows.take(self.dataset.train.images, slice(_SAMPLE)))
         return Learning(
             method=self.method,
             optimizers=self.optimizers,

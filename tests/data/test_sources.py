@@ -120,7 +120,9 @@ def test_an_empty_set_is_refused(tiny_folder):
 
 @pytest.mark.parametrize("source", ["mnist", "tfds:", "idx:", "csv:digits"])
 def test_an_unknown_source_is_refused(source):
-    with pytest.raises(ValueError, match="config.data.source is .* allowed: mnist_5k, tfds:NAME or idx:FOLDER"):
+    with pytest.raises(
+        ValueError, match="config.data.source is .* allowed: mnist_5k, tfds:NAME, idx:FOLDER or folder:PATH"
+    ):
         _load(source)
 
 

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bginv_jax.data.dataset import Split
 from bginv_jax.methods.contract import Layout
 from bginv_jax.training.feed import BatchPlan, Raw, StreamedFeed, draw_order, plan_batch
 from bginv_jax.training.state import init_state, stack_seeds
+from bginv_jax.training.stream import make_reader
 from tests.training.toys import WHOLE, assert_same_bits, make_setup, resident, take
 
 PICTURED = Layout(4, 4, 8)
@@ -57,24 +59,10 @@ def test_a_batch_is_planned_over_the_devices_that_share_it_evenly(layout, device
     assert planned(32, cache_pixels=None) == BatchPlan(layout, devices, 1)
 
 
-def _read(setup, layout):
-    """What a run of seed 0 sees of a setup's data, as somebody else would read it: epoch by epoch in its order."""
-    data, size = setup.data, layout.total
-    epoch_steps = len(data.images) // size
-
-    def read(first):
-        for step in itertools.count(first):
-            order = np.asarray(draw_order(setup.initial.key, step // epoch_steps, len(data.images)))
-            chosen = order[step % epoch_steps * size :][:size]
-            masks = None if data.masks is None else data.masks[chosen]
-            yield Raw(data.images[chosen], data.targets[chosen], masks)
-
-    return read
-
-
-def _streamed(setup, plan):
-    devices = jax.local_devices()[: plan.devices]
-    return StreamedFeed(_read(setup, plan.layout), plan, devices, pictures=setup.data.pictures)
+def _streamed(setup, plan, seeds=1):
+    data, devices = setup.data, jax.local_devices()[: plan.devices]
+    read = make_reader(Split(data.images, data.targets), plan.batch_size, masks=data.masks)
+    return StreamedFeed([read] * seeds, plan, devices, pictures=data.pictures, several_seeds=seeds > 1)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +108,13 @@ def test_masks_of_a_stream_are_made_in_the_step_by_networks_that_stand_still(set
     assert 0 < ready.mean() < 1
 
 
-def test_several_seeds_see_the_same_stream(setup):
+def test_each_of_several_seeds_sees_its_own_stream(setup):
     setup = setup._replace(data=setup.data._replace(pictures=None))
     states = [init_state(seed, setup.method.init, setup.optimizers) for seed in (0, 5)]
-    feed = _streamed(setup, WHOLE)
+    feed = _streamed(setup, WHOLE, seeds=2)
     together, _ = take(setup, feed, ("f",), state=stack_seeds(states), calls=(2,), several_seeds=True)
     for i, state in enumerate(states):
-        alone, _ = take(setup, _streamed(setup, WHOLE), ("f",), state=state, calls=(2,))
+        alone, _ = take(setup, resident(setup), ("f",), state=state, calls=(2,))
         for a, b in zip(jax.tree.leaves(together.params), jax.tree.leaves(alone.params), strict=True):
             np.testing.assert_allclose(a[i], b, rtol=1e-4, atol=1e-6)
 
@@ -134,20 +122,20 @@ def test_several_seeds_see_the_same_stream(setup):
 def test_a_stream_is_read_on_and_started_again_only_where_it_must():
     started = []
 
-    def read(first):
+    def read(key, first):
         started.append(first)
         for step in itertools.count(first):
             yield Raw(np.full((4, 2, 2, 1), step, np.uint8), np.arange(4) + 10 * step)
 
-    plan = BatchPlan(Layout(2, 0, 2), 2, 1)
-    feed = StreamedFeed(read, plan, jax.local_devices()[:2])
-    first = feed.arrays(None, 3, 5)
+    key, plan = jax.random.key(0), BatchPlan(Layout(2, 0, 2), 2, 1)
+    feed = StreamedFeed([read], plan, jax.local_devices()[:2])
+    first = feed.arrays(key, 3, 5)
     assert first.batches.images.shape[:1] + first.batches.images.shape[2:] == (2, 2, 2, 2, 1)  # all but the steps
     np.testing.assert_array_equal(first.batches.targets[:, :2], [[[30, 32], [40, 42]], [[31, 33], [41, 43]]])
     assert first.batches.images.sharding.device_set == set(jax.local_devices()[:2])
-    assert jax.tree.map(jnp.shape, feed.arrays(None, 5, 6)) == jax.tree.map(jnp.shape, first)  # one compiled program
+    assert jax.tree.map(jnp.shape, feed.arrays(key, 5, 6)) == jax.tree.map(jnp.shape, first)  # one compiled program
     assert started == [3]
-    again = feed.arrays(None, 3, 4)
+    again = feed.arrays(key, 3, 4)
     assert started == [3, 3]
     np.testing.assert_array_equal(again.batches.targets[:, :1], [[[30, 32]], [[31, 33]]])
     assert feed.last(3) > 3

@@ -1,0 +1,152 @@
+"""Photographs as data: PATH/train/CLASS/* to train on, PATH/test/CLASS/* and any number of other folders to test on.
+
+The classes are the folders in `train`; pictures lie in them directly. What is hidden is passed over.
+"""
+
+import logging
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from bginv_jax.data import pictures
+from bginv_jax.data.dataset import Dataset, Split
+from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.images.reading import find_pictures, printable
+
+_LOG = logging.getLogger(__name__)
+
+_NAMED = 10  # things in a message
+
+
+class _Listing(NamedTuple):
+    """A folder of classes: the picture files of each, by the name of the class."""
+
+    folder: Path
+    files: dict[str, list[Path]]
+
+
+def load(config: ConfigDict, name: str) -> Dataset:
+    """The pictures of the folder NAME as the config's group `data` asks for them.
+
+    Raises:
+      InputError: names the folder or the files at fault and what was expected.
+    """
+    root = Path(os.path.expanduser(name))
+    if not root.is_dir():
+        raise MissingDataError(f"config.data.source is 'folder:{name}', which is no folder; expected train/CLASS/*")
+    train = _list(_inside(root, config.train_split, "config.data.train_split"))
+    classes = tuple(train.files)
+    if len(classes) < 2:
+        raise InputError(
+            f"{printable(train.folder)} holds {len(classes)} folders of pictures; expected one for each of at least "
+            "two classes"
+        )
+    for label, files in train.files.items():
+        if not files:
+            raise InputError(f"{printable(train.folder / label)} holds no picture; expected at least one of its class")
+    places = {"test": _inside(root, config.test_split, "config.data.test_split")}
+    places |= {test: _place_of_test(root, test, place) for test, place in _named_tests(config.tests).items()}
+    tests = {test: _list(place) for test, place in places.items()}
+    for test in tests.values():
+        _check_classes(test, train)
+    first = next(iter(train.files.values()))[0]
+    fitting = pictures.Fitting(size=config.image_size, fit=config.fit, channels=config.channels, first=first)
+    train_split, known = _read(train, classes, fitting)
+    splits = []
+    for test in tests.values():
+        split, digests = _read(test, classes, fitting)
+        twice = sum(digest in known for digest in digests)
+        if twice:
+            _LOG.warning("%s: %d of %d pictures are in %s, too", test.folder, twice, len(digests), train.folder)
+        splits.append(split)
+    test_split, *others = splits
+    return Dataset(
+        f"folder:{root.resolve().name}",
+        train_split,
+        test_split,
+        classes,
+        fitting.shape,
+        tests=dict(zip(list(tests)[1:], others, strict=True)),
+        by_class=True,
+    )
+
+
+def _named_tests(tests: Iterable[str]) -> dict[str, str]:
+    """config.data.tests by name: NAME is a folder beside `train`, NAME:PATH any other."""
+    return {name: path if colon else name for name, colon, path in (test.partition(":") for test in tests)}
+
+
+def _inside(root: Path, name: str, field: str) -> Path:
+    folder = root / name
+    if folder.is_dir():
+        return folder
+    there = _some(sorted(printable(path.name) for path in root.iterdir() if path.is_dir() and path.name[:1] != "."))
+    raise InputError(
+        f"{field} is {name!r}, which is no folder in {printable(root)}; there {f'are {there}' if there else 'is none'}"
+    )
+
+
+def _place_of_test(root: Path, name: str, path: str) -> Path:
+    if path == name:
+        return _inside(root, name, "config.data.tests")
+    folder = Path(os.path.expanduser(path))
+    if not folder.is_dir():
+        raise InputError(f"config.data.tests has {f'{name}:{path}'!r}, which is no folder; expected one of CLASS/*")
+    return folder
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _class_name(folder: Path) -> str:
+    """A folder's name in one spelling (NFC), whatever its file system does; what cannot be shown is escaped."""
+    name = unicodedata.normalize("NFC", folder.name)
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+
+
+def _list(folder: Path) -> _Listing:
+    """The classes of a folder in the order of their names, and their files."""
+    try:
+        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        folders = [path for path in entries if path.is_dir()]
+        stray = find_pictures(folder)
+        found: dict[str, Path] = {}
+        for path in sorted(folders):
+            other = found.setdefault(_class_name(path), path)
+            if other is not path:
+                raise InputError(f"{printable(folder)} holds two folders whose name is {_class_name(path)!r}")
+        files = {name: find_pictures(found[name]) for name in sorted(found)}
+    except OSError as error:
+        raise InputError(f"{printable(error.filename or folder)}: {error.strerror}; expected a folder") from error
+    if stray:
+        _LOG.warning("%s: %d pictures of no class, passed over: %s", folder, len(stray), _some([p.name for p in stray]))
+    return _Listing(folder, files)
+
+
+def _check_classes(test: _Listing, train: _Listing) -> None:
+    """Refuses classes that were not trained, and says which are not tested."""
+    unknown = [name for name, files in test.files.items() if name not in train.files and files]
+    if unknown:
+        raise InputError(
+            f"{printable(test.folder)} holds classes that {printable(train.folder)} lacks: {_some(unknown)}; expected "
+            f"some of {_some(list(train.files))}"
+        )
+    absent = [name for name in train.files if not test.files.get(name)]
+    if len(absent) == len(train.files):
+        raise InputError(f"{printable(test.folder)} holds no picture; expected CLASS/* as {printable(train.folder)}")
+    if absent:
+        _LOG.warning("%s: no picture of %d classes: %s", test.folder, len(absent), _some(absent))
+
+
+def _read(listing: _Listing, classes: Sequence[str], fitting: pictures.Fitting) -> tuple[Split, set[str]]:
+    """The pictures and labels of a listing, and the SHA-256 of its files."""
+    files = [path for name in classes for path in listing.files.get(name, ())]
+    labels = [label for label, name in enumerate(classes) for _ in listing.files.get(name, ())]
+    images, digests = pictures.load(files, fitting, name=listing.folder.name)
+    return Split(images, np.array(labels, np.int32)), set(digests)
