@@ -40,8 +40,11 @@ outputs = np.asarray(predict(np.zeros((2, height, width, channels), np.float32))
 
 # By config.data.fit, as `images.fitting.fit_picture`.
 _FITTING = {
-    "stretch": "    picture = picture.resize((width, height), Image.Resampling.BILINEAR)",
-    "crop": "    picture = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR)",
+    "stretch": "    picture = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)",
+    "crop": """    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    picture = picture.crop((left, top, left + side, top + side))
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)""",
     "pad": """    pixels = np.asarray(picture).reshape(picture.height, picture.width, channels)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour = tuple(int(one) for one in np.median(border, axis=0))
