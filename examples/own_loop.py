@@ -19,7 +19,8 @@ PHASES = (("f",), ("f_m",), ("f", "f_b"), ("f", "f_b"), ("f", "f_b"), ("f", "f_b
 class MyNetwork(nn.Module):
     @nn.compact
     def __call__(self, x):
-        x = nn.relu(nn.Conv(32, (5, 5), strides=2)(x))
+        for features, side in ((16, 5), (32, 3)):
+            x = nn.max_pool(nn.relu(nn.Conv(features, (side, side))(x)), (2, 2), (2, 2))
         return nn.Dense(3)(nn.relu(nn.Dense(64)(x.reshape(x.shape[0], -1))))
 
 
@@ -35,7 +36,7 @@ def my_arrays(count, seed):  # bars that are upright, level or slanted: float32 
     return images, labels
 
 
-def main(steps=360, batch_size=32):
+def main(steps=240, batch_size=32):
     task = bi.Task(3, my_loss, lambda outputs, targets: {"accuracy": outputs.argmax(-1) == targets}, "accuracy")
     f, f_m = bi.flax_network(MyNetwork(), SHAPE), bi.flax_network(bi.MaskGenerator(), SHAPE)
     f_b = bi.background_source("generated", SHAPE, tiles=2)
