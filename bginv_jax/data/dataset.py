@@ -190,7 +190,7 @@ def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray
         raise InputError(
             f"data set {name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
         )
-    if config.image_size and config.fit != "stretch" and any(image.shape[0] != image.shape[1] for image in images):
+    if config.image_size and config.fit != "stretch":
         size, fit = config.image_size, config.fit
         images = np.stack([fit_picture(image, size=size, fit=fit, channels=0) for image in images])
     elif config.image_size:

@@ -54,14 +54,11 @@ def make_reader(
                 yield order[step * batch_size :][:batch_size]
 
     def read(key: jax.Array, first: int) -> Iterator[Raw]:
-        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stream")
-        try:
-            pending: deque[Future[Raw]] = deque()
-            for chosen in places(key, first):
-                pending.append(pool.submit(gather, chosen))
-                if len(pending) > _AHEAD:
-                    yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stream")  # which ends with this iterator
+        pending: deque[Future[Raw]] = deque()
+        for chosen in places(key, first):
+            pending.append(pool.submit(gather, chosen))
+            if len(pending) > _AHEAD:
+                yield pending.popleft().result()
 
     return read

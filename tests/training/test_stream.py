@@ -59,7 +59,10 @@ def test_reading_ends_with_its_reader():
     next(batches)
     assert any(thread.name.startswith("stream") for thread in threading.enumerate())
     batches.close()
-    assert not any(thread.name.startswith("stream") for thread in threading.enumerate())
+    for thread in threading.enumerate():
+        if thread.name.startswith("stream"):
+            thread.join(timeout=10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
@@ -121,5 +124,5 @@ def test_masks_stream_beside_their_images(folder, monkeypatch, seeds, caplog):
 def test_a_small_set_lies_on_the_devices(folder):
     config = _config(folder, "auto")
     run = wiring.wire(config, sources.load(config.data))
-    assert isinstance(run.make_feed(run.phases[0], {}), ResidentFeed)
+    assert isinstance(run.make_feed(run.phases[0], run.init().networks()), ResidentFeed)
     assert isinstance(run.dataset.train.images, np.memmap)
