@@ -1,0 +1,23 @@
+import jax
+import numpy as np
+import pytest
+
+from bginv_jax.networks.depthwise import depthwise_conv, depthwise_conv_plain
+
+
+@pytest.mark.parametrize(
+    ("side", "stride", "size", "even"),
+    [(3, 1, 7, True), (3, 2, 8, False), (3, 2, 7, True), (5, 1, 8, True), (5, 2, 8, False), (5, 2, 7, True)],
+)
+def test_fast_form_equals_the_plain_one_with_its_gradients(side, stride, size, even):
+    half = side // 2
+    margins = (half, half) if even else (half - 1, half)
+    keys = jax.random.split(jax.random.key(side + stride + size), 3)
+    x = jax.random.normal(keys[0], (3, size, size, 5))
+    kernel = jax.random.normal(keys[1], (side, side, 1, 5))
+    outputs, pull = jax.vjp(lambda *arrays: depthwise_conv(*arrays, stride, margins), x, kernel)
+    expected, expected_pull = jax.vjp(lambda *arrays: depthwise_conv_plain(*arrays, stride, margins), x, kernel)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    gradient = jax.random.normal(keys[2], outputs.shape)
+    for fast, plain in zip(pull(gradient), expected_pull(gradient), strict=True):
+        np.testing.assert_allclose(fast, plain, atol=2e-5)
