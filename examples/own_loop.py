@@ -6,6 +6,7 @@ python examples/own_loop.py trains f on bars, then f_m, then f with f_b, which m
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -46,15 +47,17 @@ def main(steps=240, batch_size=32):
 
     @functools.partial(jax.jit, static_argnames="active")
     def step(variables, state, x, y, keys, active):
-        batch = bi.Batch(x, y, layout, masks=method.ready_masks(variables, x))
-        gradients, (metrics, _) = jax.grad(lambda v: method.objective(keys, v, batch, active), has_aux=True)(variables)
-        gradients["f_b"] = jax.tree.map(lambda gradient: -gradient, gradients["f_b"])
-        updates, state = optimizer.update(gradients, state)
-        return optax.apply_updates(variables, updates), state, metrics
+        batch, trained = bi.Batch(x, y, layout, masks=method.ready_masks(variables, x)), dict(variables)
+        gradients, (metrics, _) = jax.grad(lambda v: method.objective(keys, v, batch, active), has_aux=True)(trained)
+        for name in active:
+            gradient = jax.tree.map(jnp.negative, gradients[name]) if name == "f_b" else gradients[name]
+            updates, state[name] = optimizer.update(gradient, state[name])
+            trained[name] = optax.apply_updates(trained[name], updates)
+        return trained, state, metrics
 
     (images, labels), (test_images, test_labels) = my_arrays(1200, seed=0), my_arrays(300, seed=1)
     variables, random, accuracies = method.init(jax.random.key(0)), np.random.default_rng(2), []
-    state = optimizer.init(variables)
+    state = {name: optimizer.init(own) for name, own in variables.items()}
     for i in range(steps):
         active = PHASES[6 * i // steps]
         chosen, keys = random.integers(0, len(images), batch_size), jax.random.split(jax.random.key(i), batch_size)

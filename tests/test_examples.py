@@ -20,7 +20,7 @@ def _load(name):
 
 def test_a_loop_of_ones_own_learns_to_ignore_backgrounds():
     """f alone falls to chance before the poster's test backgrounds; with f_m and f_b it reads bars before all."""
-    alone, masked, *painted = _load("own_loop").main(steps=240)
+    alone, masked, *painted = _load("own_loop").main(steps=120, batch_size=16)
     unseen = [name for name in bginv_jax.BACKGROUNDS if name != "none"]
     before, after = (np.mean([right[name] for name in unseen]) for right in (alone, painted[-1]))
     assert alone["none"] > 0.9
