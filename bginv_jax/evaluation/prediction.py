@@ -117,9 +117,15 @@ def _write_overlay(outcome: Outcome, folder: Path, number: str, answers: Answers
         picture.save(folder / f"{number} {stem}.png")
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
 @contextlib.contextmanager
 def _lines_to(path: Path | None) -> Iterator[TextIO]:
     """Where lines go, as UTF-8: standard output, or a file that is there once it is whole."""
+    if path is None and sys.stdout is None:  # it was closed before the start
+        path = Path(os.devnull)
     if path is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(encoding="utf-8")
@@ -162,7 +168,7 @@ def write(
         _LOG.info("method %s has no masks: pictures show the prediction alone", trained.config.method)
     if overlays is not None:
         overlays.mkdir(parents=True, exist_ok=True)
-    hidden = not sys.stderr.isatty() or (output is None and sys.stdout.isatty())
+    hidden = not _is_terminal(sys.stderr) or (output is None and _is_terminal(sys.stdout))
     digits = len(str(len(listed)))
     with _lines_to(output) as text, tqdm.tqdm(total=len(listed), unit="file", disable=hidden) as bar:
         text.write(answers.csv_head() if form == "csv" else "")

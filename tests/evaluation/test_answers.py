@@ -7,7 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from bginv_jax import config as configs
+from bginv_jax.data.dataset import Description
 from bginv_jax.evaluation.answers import Answers, Outcome
+from bginv_jax.evaluation.predictors import Trained
+from bginv_jax.methods.registry import make_method
 
 NAMES = ('a "b", c', "ß\n日本", "=1")
 CLASSES = Answers(NAMES, True, lambda values: [])
@@ -55,6 +59,21 @@ def test_outputs_of_another_task_have_numbers_and_no_class():
     assert NUMBERS.csv_head() + NUMBERS.csv_line(outcome) == "file,output_0,output_1\na.png,1.5,inf\n"
     assert json.loads(NUMBERS.json_line(outcome)) == {"file": "a.png", "outputs": {"output_0": 1.5, "output_1": None}}
     assert NUMBERS.captions(np.array([1.0, 2.0])) == ["about 3"]
+
+
+@pytest.mark.parametrize(("shape", "names"), [((), ("output",)), ((2,), ("output_0", "output_1"))])
+def test_a_task_says_what_its_outputs_are(shape, names):
+    config = configs.default_config()
+    config.task = "regression"
+    description = Description("x", (12, 12, 1), 16, (), 1, 1, "", target_shape=shape)
+    method = make_method(config, description)
+    answers = Answers.of(Trained(method, {}, config, description, {}, 1))
+    assert (answers.names, answers.classes) == (names, False)
+    assert answers.captions(np.array([0.25, 2.0])[: len(names)])[0].startswith("[0.25")
+    config.task = "classification"
+    description = Description("x", (12, 12, 1), 16, NAMES, 1, 1, "")
+    answers = Answers.of(Trained(make_method(config, description), {}, config, description, {}, 1))
+    assert (answers.names, answers.classes) == (NAMES, True)
 
 
 def test_captions_name_the_likeliest_first():
