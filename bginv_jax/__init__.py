@@ -1,5 +1,14 @@
 """Background invariance by adversarial learning (Cruz et al., ICPR 2020) in JAX.
 
+What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pure`.
+
+What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
+`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`),
+the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what it learns from
+(`Batch`, `Layout`), and composites (`compose`).
+
+What one scores with: `BACKGROUNDS` and `compose_test`, the poster's, and `families`, random ones.
+
 The public names are imported when they are first asked for, so that a door that needs few of them starts fast.
 """
 
@@ -7,21 +16,66 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bginv_jax.backgrounds import families
+    from bginv_jax.backgrounds import BACKGROUNDS, compose_test, families
     from bginv_jax.evaluation.predictors import load_mask_generator, load_predictor, load_pure
+    from bginv_jax.images.compose import Variation, compose
+    from bginv_jax.methods.contract import Batch, Layout, Method
+    from bginv_jax.methods.proposal import MaskOptions, make_proposal
+    from bginv_jax.methods.tasks import Task, classification, regression
+    from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
+    from bginv_jax.networks.generators import MaskGenerator, background_source
 
 importlib.import_module("bginv_jax.forks")  # which watches from here on
 
-__all__ = ["families", "load_mask_generator", "load_predictor", "load_pure"]
+__all__ = [
+    "BACKGROUNDS",
+    "BackgroundSource",
+    "Batch",
+    "Layout",
+    "MaskGenerator",
+    "MaskOptions",
+    "Method",
+    "Network",
+    "Task",
+    "Variation",
+    "background_source",
+    "classification",
+    "compose",
+    "compose_test",
+    "families",
+    "flax_network",
+    "load_mask_generator",
+    "load_predictor",
+    "load_pure",
+    "make_proposal",
+    "regression",
+    "stateless",
+]
 
 _ROOMS = {
+    "BACKGROUNDS": "bginv_jax.backgrounds",
+    "BackgroundSource": "bginv_jax.networks.contract",
+    "Batch": "bginv_jax.methods.contract",
+    "Layout": "bginv_jax.methods.contract",
+    "MaskGenerator": "bginv_jax.networks.generators",
+    "MaskOptions": "bginv_jax.methods.proposal",
+    "Method": "bginv_jax.methods.contract",
+    "Network": "bginv_jax.networks.contract",
+    "Task": "bginv_jax.methods.tasks",
+    "Variation": "bginv_jax.images.compose",
+    "background_source": "bginv_jax.networks.generators",
+    "classification": "bginv_jax.methods.tasks",
+    "compose": "bginv_jax.images.compose",
+    "compose_test": "bginv_jax.backgrounds",
     "families": "bginv_jax.backgrounds",
+    "flax_network": "bginv_jax.networks.contract",
     "load_mask_generator": "bginv_jax.evaluation.predictors",
     "load_predictor": "bginv_jax.evaluation.predictors",
     "load_pure": "bginv_jax.evaluation.predictors",
+    "make_proposal": "bginv_jax.methods.proposal",
+    "regression": "bginv_jax.methods.tasks",
+    "stateless": "bginv_jax.networks.contract",
 }
-
-importlib.import_module("bginv_jax.forks")  # which watches from here on
 
 
 def __getattr__(name: str) -> Any:
@@ -29,3 +83,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(_ROOMS[name])
     return getattr(module, name) if hasattr(module, name) else importlib.import_module(f"{_ROOMS[name]}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -205,27 +205,33 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
         sys.exit(_INTERRUPTED)
 
 
-def run(main: Callable[[], None], *, required: Sequence[str], resumes: bool = False) -> None:
+def run(
+    main: Callable[..., int | None], *, required: Sequence[str], resumes: bool = False, arguments: str = ""
+) -> None:
     """Runs `main` as a command: parses the flags, and ends in one line where it cannot go on.
 
     Args:
-      main: what the command does.
+      main: what the command does; what it returns, if anything, is the exit status.
       required: names of the flags that must be given.
       resumes: whether the same command continues what was interrupted.
+      arguments: what `main` takes besides flags, before, between or after them, in words; by default nothing.
     """
 
-    def prepared(argv: list[str]) -> None:
-        if len(argv) > 1:
+    def prepared(argv: list[str]) -> int | None:
+        if len(argv) > 1 and not arguments:
             raise InputError(f"unexpected argument {argv[1]!r}; flags are written --name=value")
+        if len(argv) < 2 and arguments:
+            raise InputError(f"no argument is given; expected {arguments}")
         _show_log()
         devices.use_all_processors()
         _keep_compiled_programs()
         with own_settings():
-            main()
+            return main(*argv[1:])
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
+    flags.FLAGS.set_gnu_getopt(bool(arguments))
     with _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

@@ -119,12 +119,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.replace(whole, path)
 
 
+def as_text(name: str) -> str:
+    r"""What can be written as UTF-8: bytes of a file's name that are none become such as \xff."""
+    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates.
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def write_text(path: str | Path, text: str) -> None:
     r"""Writes UTF-8 with lines that end in \n."""
-    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates.
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     with replacing(path) as whole:
-        whole.write_bytes(text.encode("utf-8"))
+        whole.write_bytes(as_text(text).encode("utf-8"))
 
 
 def _finite(value: Any) -> Any:

@@ -4,7 +4,7 @@
 that the border of a studio photograph is backdrop, and nothing else; it looks at 64x64 pixels. What differs in the
 field besides the background is trained for, too, from studio photographs: scale, light, focus, several leaves.
 
-Command: python -m bginv_jax.train --config=experiments/leaves.py --config.data.source=folder:LEAVES --workdir=runs/leaves
+Command: python -m bginv_jax.train --config=experiments/leaves.py --config.data.source=folder:DIR --workdir=runs/leaves
 """
 
 from bginv_jax.backgrounds import families

@@ -1,5 +1,6 @@
 """The command lines on the tiny set, in processes of their own where it matters that they are."""
 
+import csv
 import json
 import signal
 import subprocess
@@ -141,3 +142,51 @@ def test_unseen_backgrounds_are_scored_in_the_workdir(workdir, tmp_path):
     assert (workdir / "unseen.md").read_text().startswith("| Accuracy (%) | ")
     result = call_door("bginv_jax.unseen", f"--workdir={workdir}", "--seeds=3")
     assert result.stderr.strip().endswith(f"error: --seeds is 3; workdir {workdir} has 0")
+
+
+def test_predict_does_what_it_can_and_its_status_tells(workdir, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a,b.png", "日本.png"):
+        io.imsave(tmp_path / "in" / name, np.zeros((30, 20, 3), np.uint8), check_contrast=False)
+    good = run_door("predict", str(tmp_path / "in"), f"--workdir={workdir}", LC_ALL="C", PYTHONUTF8="0")  # flags last
+    assert good.returncode == 0, good.stderr
+    head, *rows = csv.reader(good.stdout.splitlines())
+    assert head == ["file", "class", "0", "1", "2"]
+    assert [row[0] for row in rows] == [f"{tmp_path}/in/a,b.png", f"{tmp_path}/in/日本.png"]
+    (tmp_path / "in" / "bad.jpg").write_bytes(b"x")
+    flags = (f"--workdir={workdir}", "--format=jsonl", f"--output={tmp_path}/o.jsonl", f"--overlay={tmp_path}/in/new")
+    some = run_door("predict", *flags, f"--html={tmp_path}/page.html", f"{tmp_path}/in/*", str(tmp_path / "in"))
+    assert some.returncode == 3, some.stderr
+    assert f"error: {tmp_path}/in/bad.jpg: it is no picture" in some.stderr
+    assert "2 of 3 files predicted, 1 could not be read" in some.stderr
+    assert "Traceback" not in some.stderr
+    assert some.stdout == ""
+    records = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert ["error" in record for record in records] == [False, True, False]
+    assert sorted(path.name for path in (tmp_path / "in" / "new").iterdir()) == ["1 a,b.png", "3 日本.png"]
+    again = run_door("predict", *flags, str(tmp_path / "in"))  # the overlays in the folder are no pictures to predict
+    assert "2 of 3 files predicted" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "error: no argument is given; expected picture files, folders of them, or quoted patterns"),
+        (("-",), "error: an argument is '-'; expected picture files, folders of them, or quoted patterns"),
+        (("a.png", "--output=setup.cfg/x"), "error: --output is 'setup.cfg/x', which cannot be written"),
+        (("a.png", "--html_count=0"), "html_count"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_do(tmp_path, flags, message):
+    result = run_door("predict", f"--workdir={tmp_path}", *flags)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_export_writes_a_folder(workdir, tmp_path):
+    result = run_door("export", f"--workdir={workdir}", f"--output={tmp_path / 'out'}", "--noscore")
+    assert result.returncode == 0, result.stderr
+    names = ["predict.jax_export", "mask.jax_export", "weights.safetensors", "model.json", "README.md"]
+    assert result.stdout == f"written to {tmp_path / 'out'}: {', '.join(names)}\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)

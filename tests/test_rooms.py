@@ -23,7 +23,7 @@ FLOORS = (
     ("training",),
     ("evaluation", "speed"),
     ("command_line",),
-    ("train", "evaluate", "attack", "unseen", "figures", "benchmark", "scaling"),
+    ("train", "evaluate", "predict", "export", "attack", "unseen", "figures", "benchmark", "scaling"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = {

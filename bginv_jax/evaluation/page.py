@@ -1,4 +1,4 @@
-"""Results as one HTML file that needs nothing else: table, figures, configs, versions, commits and commands."""
+"""Pages that need nothing else; and results as one: table, figures, configs, versions, commits and commands."""
 
 import base64
 import html
@@ -31,12 +31,25 @@ _CAPTIONS = {
 }
 
 
-def _element(tag: str, text: object) -> str:
+def element(tag: str, text: object) -> str:
+    """An HTML element with a text, which is escaped."""
     return f"<{tag}>{html.escape(str(text))}</{tag}>"
 
 
+def opening(title: str, *, style: str = "") -> str:
+    """The beginning of a page that loads nothing from elsewhere, with some style of its own; `CLOSING` ends it."""
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"{element('title', title)}<style>{_STYLE}{style}</style>"
+    )
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n'
+
+
+CLOSING = "\n</body></html>\n"
+
+
 def _row(kind: str, tag: str, cells: Sequence[str]) -> str:
-    return f"<tr{kind}>" + "".join(_element(tag, cell) for cell in cells) + "</tr>"
+    return f"<tr{kind}>" + "".join(element(tag, cell) for cell in cells) + "</tr>"
 
 
 def _table(records: Sequence[dict]) -> str:
@@ -85,14 +98,11 @@ def _run(run: scoring.TrainedRun) -> str:
     }
     return "\n".join(
         [
-            _element("h3", table1.run_line(run.workdir, run.seeds)),
+            element("h3", table1.run_line(run.workdir, run.seeds)),
             _facts(facts),
-            _element("p", "Config, where it is not the default:" if changed else "Config: the defaults."),
+            element("p", "Config, where it is not the default:" if changed else "Config: the defaults."),
             *([_facts(changed)] if changed else []),
-            "<details>"
-            + _element("summary", "The whole config")
-            + _facts(configs.flatten(first.config))
-            + "</details>",
+            "<details>" + element("summary", "The whole config") + _facts(configs.flatten(first.config)) + "</details>",
         ]
     )
 
@@ -107,21 +117,17 @@ def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures
     """
     shown = [_picture(path) for path in pictures if path.name in _CAPTIONS]
     parts = [
-        _element("h1", "Background invariance by adversarial learning"),
-        _element(
+        element("h1", "Background invariance by adversarial learning"),
+        element(
             "p",
             f"{measure_title(measure_of(records))} of the test images on the backgrounds of the poster (Cruz et al., "
             "ICPR 2020), mean ± standard deviation where there are several seeds.",
         ),
         _table(records),
         *shown,
-        _element("h2", "How it was trained"),
+        element("h2", "How it was trained"),
         *map(_run, runs),
-        _element("h2", "How it was scored"),
+        element("h2", "How it was scored"),
         _facts(_origin(provenance.describe())),
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Background invariance: Table 1</title><style>{_STYLE}</style>"
-    )
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+    return opening("Background invariance: Table 1") + "\n".join(parts) + CLOSING

@@ -47,7 +47,7 @@ def largest_component(mask: jax.Array) -> jax.Array:
 
     Every pixel is compared with every other, which suits maps of up to some thousand pixels.
     """
-    n = len(mask)
+    n = mask.shape[0]  # which may be symbolic, in exports
     labels = label_components(mask).reshape(n, -1)
     members = (labels[:, :, None] == labels[:, None, :]).sum(axis=-1)
     largest = jnp.where(mask.reshape(n, -1), members, 0).argmax(axis=1)

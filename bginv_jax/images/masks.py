@@ -70,7 +70,7 @@ def otsu_threshold(m: jax.Array) -> jax.Array:
         between = jnp.where(other > 0, weight * other * gap**2, -1.0)
         return jnp.where(low == high, low, centres[jnp.argmax(between)])
 
-    return jax.vmap(one)(m.reshape(len(m), -1))
+    return jax.vmap(one)(m.reshape(m.shape[0], -1))
 
 
 def binarize(m: jax.Array, method: str, *, area: float) -> jax.Array:
@@ -84,9 +84,9 @@ def binarize(m: jax.Array, method: str, *, area: float) -> jax.Array:
     if method == "none":
         return m
     if method == "threshold":
-        cut = jnp.full(len(m), 0.5)
+        cut = jnp.full(m.shape[0], 0.5)
     elif method == "quantile":
-        cut = jnp.quantile(m.reshape(len(m), -1), 1 - area, axis=1)
+        cut = jnp.quantile(m.reshape(m.shape[0], -1), 1 - area, axis=1)
     else:
         cut = otsu_threshold(m)
     return (m > cut[:, None, None, None]).astype(m.dtype)

@@ -205,6 +205,13 @@ _SILENCE = _Silence()
 
 
 @contextlib.contextmanager
+def keeping_stderr() -> Iterator[None]:
+    """In it what is printed to standard error is seen, even while other threads read pictures."""
+    with _STDERR:
+        yield
+
+
+@contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Keeps what libtiff prints by itself, below Python, from the screen; one thread at a time."""
     with _STDERR, contextlib.ExitStack() as undo:

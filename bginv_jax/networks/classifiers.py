@@ -1,6 +1,7 @@
 """f, which classifies, and f_l, which looks again at a crop, as Flax modules; and every f by name.
 
 Images are NHWC float32 in [0, 1]. Every size follows from the input; nothing here knows of a data set.
+The size of a batch may be symbolic, in exports: `x.shape[0]` is it, `len(x)` fails.
 """
 
 import functools
@@ -41,7 +42,7 @@ class Classifier(nn.Module):
             x = Conv3x3(32 * 2**i, relu_pool=True)(x)
         if truncated:
             return x
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
 
@@ -59,7 +60,7 @@ class LeNet(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         for features in (64, 128):
             x = Conv5x5(features)(x)
-        x = x.reshape(len(x), -1)
+        x = x.reshape(x.shape[0], -1)
         for features in (1024, 1024):
             x = nn.relu(nn.Dense(features, kernel_init=nn.initializers.glorot_uniform())(x))
         return nn.Dense(self.classes, kernel_init=nn.initializers.glorot_uniform())(x)
@@ -68,8 +69,8 @@ class LeNet(nn.Module):
 class StagedClassifier(NamedTuple):
     """A classifier whose first stages can be held still and that takes pretrained weights.
 
-    make(classes, frozen=..., fixed=...) -> the module. stages: how many. names: what libraries call its parts. note: what to know
-    of files with these names.
+    make(classes, frozen=..., fixed=...) -> the module. stages: how many. names: what libraries call its parts. note:
+    what to know of files with these names.
     """
 
     make: Callable[..., nn.Module]

@@ -1,0 +1,96 @@
+"""What a trained network says of one picture, in the forms that people and programs read."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from bginv_jax import files
+from bginv_jax.evaluation.predictors import Trained
+
+_TOP = 3  # classes that a page shows
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """One file: what the network took of it and said, or why it could not be read.
+
+    image: uint8 (H, W, C) of the size that the network takes.
+    values: (K,), the probability of each class, or the outputs of another task.
+    mask: (H, W, 1) in [0, 1], or None where none was asked for.
+    """
+
+    file: str
+    image: np.ndarray | None = None
+    values: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    error: str = ""
+
+
+def _line(cells: list[str]) -> str:
+    r"""A line of CSV, quoted as RFC 4180 has it. It ends in \n, and what holds \r is quoted all the same."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue()[:-2] + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """How the outputs of a task are told.
+
+    names: of the classes, or of the outputs of another task.
+    classes: whether they are classes, and values are probabilities.
+    describe: values (N, K) -> a text for each, of another task.
+    """
+
+    names: tuple[str, ...]
+    classes: bool
+    describe: Callable[[np.ndarray], list[str]]
+
+    @classmethod
+    def of(cls, trained: Trained) -> "Answers":
+        task, classes = trained.method.task, trained.config.task == "classification"
+        outputs = ("output",) if task.outputs == 1 else tuple(f"output_{i}" for i in range(task.outputs))
+        return cls(trained.description.class_names if classes else outputs, classes, task.describe)
+
+    def values(self, outputs: np.ndarray) -> np.ndarray:
+        """What a network gives (N, ...) as probabilities, or as it is: (N, K) float32."""
+        flat = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
+        return np.asarray(jax.nn.softmax(flat, axis=-1)) if self.classes else flat
+
+    def csv_head(self) -> str:
+        return _line(["file", *(["class"] if self.classes else []), *self.names])
+
+    def csv_line(self, outcome: Outcome) -> str:
+        """The file, its class, and a number for each name; nothing for a file that could not be read."""
+        if outcome.values is None:
+            return ""
+        named = [self.names[outcome.values.argmax()]] if self.classes else []
+        return _line([files.as_text(outcome.file), *named, *(f"{value:.6g}" for value in outcome.values)])
+
+    def json_line(self, outcome: Outcome) -> str:
+        """{"file", "class", "probabilities": {class: ...}}, or {"file", "outputs": {...}}, or {"file", "error"}."""
+        record: dict[str, Any] = {"file": files.as_text(outcome.file)}
+        if outcome.values is None:
+            return files.to_json(record | {"error": files.as_text(outcome.error)}) + "\n"
+        numbers = {name: float(f"{value:.6g}") for name, value in zip(self.names, outcome.values, strict=True)}
+        if self.classes:
+            record |= {"class": self.names[outcome.values.argmax()], "probabilities": numbers}
+        else:
+            record |= {"outputs": numbers}
+        return files.to_json(record) + "\n"
+
+    def captions(self, values: np.ndarray) -> list[str]:
+        """The likeliest classes with their probabilities, or what the task says of its outputs; the best first."""
+        if not self.classes:
+            return self.describe(values[np.newaxis])
+        best = np.argsort(-values, kind="stable")[:_TOP]
+        return [f"{self.names[i]} {100 * values[i]:.1f} %" for i in best]
+
+    def certainty(self, values: np.ndarray) -> float:
+        """The largest probability; of another task 0."""
+        return float(values.max()) if self.classes else 0.0

@@ -1,0 +1,73 @@
+"""Which files a command's arguments mean: files, folders that are searched, patterns that are matched."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bginv_jax.errors import InputError
+from bginv_jax.images.reading import find_pictures, printable
+
+EXPECTED = "picture files, folders of them, or quoted patterns such as 'pictures/**/*.jpg'"
+
+
+class Listed(NamedTuple):
+    """A file to read, or what was named and gives none: then `error` says in one line why."""
+
+    name: str
+    error: str = ""
+
+
+def _search(folder: Path, without: str) -> Iterator[Listed]:
+    """The pictures in a folder and in those below it, each folder once, wherever links lead."""
+    left, seen, empty = [folder], {without}, True
+    while left:
+        place = left.pop()
+        real = os.path.realpath(place)
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            pictures = find_pictures(place)
+            inner = [path for path in place.iterdir() if not path.name.startswith(".") and path.is_dir()]
+        except OSError as error:
+            empty = False
+            yield Listed(str(place), f"{printable(place)}: {error.strerror or error}")
+            continue
+        empty = empty and not pictures
+        yield from (Listed(str(path)) for path in pictures)
+        left += sorted(inner, reverse=True)
+    if empty:
+        yield Listed(str(folder), f"{printable(folder)}: no picture in this folder or below; hidden files do not count")
+
+
+def list_files(arguments: Sequence[str], *, without: Path | None = None) -> list[Listed]:
+    """What the arguments of a command name, each file once, in the order of arguments and then of names.
+
+    A file that is named is read whatever its suffix. A folder is searched, with the folders below it, for files with
+    the suffix of a picture; hidden ones are passed over. An argument that is neither is matched as a pattern, where **
+    stands for folders; a pattern that matches nothing gives an error of its own, and so does a folder without pictures.
+
+    Args:
+      arguments: paths; ~ is the user's home.
+      without: a folder in which is not searched.
+
+    Raises:
+      InputError: for an argument that is blank or "-".
+    """
+    found: dict[str, Listed] = {}
+    passed = "" if without is None else os.path.realpath(without)
+    for argument in arguments:
+        if not argument.strip() or argument == "-":
+            raise InputError(f"an argument is {argument!r}; expected {EXPECTED}")
+        name = os.path.expanduser(argument)
+        matches = [name]
+        if not os.path.lexists(name) and glob.has_magic(name):
+            matches = sorted(glob.glob(name, recursive=True))
+            if not matches:
+                found.setdefault(name, Listed(name, f"{printable(name)}: no file matches this pattern"))
+        for path in map(Path, matches):
+            for listed in _search(path, passed) if path.is_dir() else [Listed(str(path))]:
+                found.setdefault(listed.name, listed)
+    return list(found.values())
