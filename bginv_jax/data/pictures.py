@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -45,7 +45,7 @@ class Fitting:
     """
 
     def __init__(self, *, size: int, fit: str, channels: int, first: Path):
-        self._options = {"size": size, "fit": fit, "channels": channels}
+        self._options: dict[str, Any] = {"size": size, "fit": fit, "channels": channels}
         self._first = first
         self.shape = (size, size, channels or 3) if size else fit_picture(read_picture(first), **self._options).shape
         self.side = padded_size(*self.shape[:2])
@@ -85,7 +85,7 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     Raises:
       InputError: names the files that cannot be read.
     """
-    with tqdm(total=len(paths), desc=f"{name}: looking", unit="file", delay=2, leave=False) as bar:
+    with tqdm(total=len(paths), desc=f"{name}: looking", unit="file", delay=2, leave=False, disable=None) as bar:
         digests = list(_in_order(_digest, paths, bar))
     key = hashlib.sha256("\n".join([fitting.words, *digests]).encode()).hexdigest()
     file = cache_folder() / f"{key}.npy"
@@ -143,7 +143,7 @@ def _head(shape: tuple[int, ...]) -> bytes:
 def _checksum(images: np.ndarray) -> bytes:
     checksum = 0
     for chunk in rows.chunks(images):
-        checksum = zlib.crc32(chunk, checksum)
+        checksum = zlib.crc32(chunk.data, checksum)
     return checksum.to_bytes(_CHECKSUM_BYTES, "big")
 
 
@@ -176,7 +176,7 @@ def _decode(paths: Sequence[Path], fitting: Fitting, name: str) -> Iterator[np.n
         except InputError as error:
             return error
 
-    with tqdm(total=len(paths), desc=f"{name}: reading", unit="file", leave=False) as bar:
+    with tqdm(total=len(paths), desc=f"{name}: reading", unit="file", leave=False, disable=None) as bar:
         for image in _in_order(attempt, paths, bar):
             if isinstance(image, InputError):
                 broken.append(str(image))

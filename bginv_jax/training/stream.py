@@ -45,7 +45,8 @@ def make_reader(
 
     def gather(chosen: np.ndarray) -> Raw:
         targets = jax.tree.map(lambda leaf: leaf[chosen], split.targets)
-        return Raw(rows.take(split.images, chosen), targets, None if masks is None else rows.take(masks, chosen))
+        own = None if masks is None else rows.take(masks, chosen)
+        return Raw(rows.take(split.images, chosen), targets, own)  # type: ignore[arg-type]  # on the host yet
 
     def places(key: jax.Array, first: int) -> Iterator[np.ndarray]:
         for epoch in itertools.count(first // epoch_steps):
