@@ -18,7 +18,8 @@ __all__ = ["Options", "curves"]
 def main() -> None:
     values = flags.FLAGS
     output = command_line.check_output(names=FILES)
-    runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
+    runs = scoring.load(values.workdir, source=values.source, folder=values.dir, masks=values.masks)
+    scoring.check_marked(runs)
     options = Options._make(values[name].value for name in Options._fields)
     write(runs, output, count=values.count, halo=values.halo, options=options)
 
@@ -35,4 +36,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", DEFAULTS.seed, "Of everything that is drawn.")
     flags.DEFINE_string("source", None, "Attack on another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+    command_line.define_path("masks", None, "True masks of the test set, as config.data.masks.", several=True)
     command_line.run(main, required=["workdir"])

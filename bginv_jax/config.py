@@ -112,6 +112,12 @@ FIELDS: dict[str, Field] = {
         "0, 1 or 3",
         lambda value: value in (0, 1, 3),
     ),
+    "data.masks": Field(
+        (),
+        "folders with the true masks of a folder's tests, TEST/CLASS/NAME, white on the object; nothing trains on them",
+        "a tuple of paths",
+        lambda value: all(isinstance(path, str) and path for path in value),
+    ),
     "data.stream": _one_of(
         "auto",
         "whether images are read as steps need them: auto where they fill half of a device's memory",

@@ -18,7 +18,8 @@ def main() -> None:
     values = flags.FLAGS
     output = command_line.check_output(names=FILES)
     html = files.check_file(values.html, field="--html") if values.html else None
-    runs = scoring.load(values.workdir, source=values.source, folder=values.dir, tests=values.test)
+    where = {"source": values.source, "folder": values.dir, "tests": values.test, "masks": values.masks}
+    runs = scoring.load(values.workdir, **where)
     write(runs, output, html=html)
 
 
@@ -31,4 +32,5 @@ if __name__ == "__main__":
     flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     flags.DEFINE_multi_string("test", None, "A further test set, as in config.data.tests; replaces those of training.")
+    command_line.define_path("masks", None, "True masks of the test set, as config.data.masks.", several=True)
     command_line.run(main, required=["workdir"])

@@ -15,7 +15,8 @@ from bginv_jax.evaluation.unseen import FILES, GROUPS, write
 def main() -> None:
     values = flags.FLAGS
     output = command_line.check_output(names=FILES)
-    runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
+    runs = scoring.load(values.workdir, source=values.source, folder=values.dir, masks=values.masks)
+    scoring.check_marked(runs)
     write(
         runs,
         output,
@@ -42,4 +43,5 @@ if __name__ == "__main__":
     flags.DEFINE_integer("seed", 1, "Of the backgrounds.", lower_bound=0)
     flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+    command_line.define_path("masks", None, "True masks of the test set, as config.data.masks.", several=True)
     command_line.run(main, required=["workdir"])

@@ -102,7 +102,8 @@ class Dataset:
 
     shape: of an image before padding: height, width, channels.
     tests: further test sets by name.
-    by_class: whether the mean over the classes is reported, too, since some have many more images than others.
+    by_class: whether these are photographs: the mean over the classes is reported, too, since some have many more
+      images than others, and what is above 0 is not the object.
     """
 
     name: str
@@ -117,6 +118,11 @@ class Dataset:
     def size(self) -> int:
         """The square side that the networks see, pixels."""
         return self.train.images.shape[1]
+
+    @property
+    def marked(self) -> bool:
+        """Whether it is known where the objects of the test are: by true masks, or since they stand on black."""
+        return not self.by_class or self.test.masks is not None
 
     @functools.cached_property
     def description(self) -> Description:

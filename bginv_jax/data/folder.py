@@ -3,6 +3,7 @@
 The classes are the folders in `train`; pictures lie in them directly. What is hidden is passed over.
 """
 
+import dataclasses
 import logging
 import os
 import unicodedata
@@ -57,9 +58,14 @@ def load(config: ConfigDict, name: str) -> Dataset:
     first = next(iter(train.files.values()))[0]
     fitting = pictures.Fitting(size=config.image_size, fit=config.fit, channels=config.channels, first=first)
     train_split, known = _read(train, classes, fitting)
+    mask_files = {name: _list_masks(test, config.masks) for name, test in tests.items()}
+    if config.masks and not mask_files["test"]:
+        raise InputError(f"config.data.masks is {config.masks!r}, with no folder {tests['test'].folder.name}")
     splits = []
-    for test in tests.values():
+    for name, test in tests.items():
         split, digests = _read(test, classes, fitting)
+        if mask_files[name]:
+            split = dataclasses.replace(split, masks=_read_masks(test, classes, mask_files[name], config))
         twice = sum(digest in known for digest in digests)
         if twice:
             _LOG.warning("%s: %d of %d pictures are in %s, too", test.folder, twice, len(digests), train.folder)
@@ -142,6 +148,34 @@ def _check_classes(test: _Listing, train: _Listing) -> None:
         raise InputError(f"{printable(test.folder)} holds no picture; expected CLASS/* as {printable(train.folder)}")
     if absent:
         _LOG.warning("%s: no picture of %d classes: %s", test.folder, len(absent), _some(absent))
+
+
+def _list_masks(listing: _Listing, roots: Sequence[str]) -> dict[Path, Path]:
+    """The file of each picture's true mask, of the same name but for its suffix; {} where no root has such a folder."""
+    there = [Path(os.path.expanduser(root)) / listing.folder.name for root in roots]
+    there = [folder for folder in there if folder.is_dir()]
+    if not there:
+        return {}
+    masks: dict[Path, Path] = {}
+    for files in listing.files.values():
+        folders = [folder / files[0].parent.name for folder in there] if files else []
+        found = {mask.stem: mask for folder in folders if folder.is_dir() for mask in find_pictures(folder)}
+        masks |= {path: found[path.stem] for path in files if path.stem in found}
+    absent = [path for files in listing.files.values() for path in files if path not in masks]
+    if absent:
+        raise InputError(
+            f"{printable(absent[0])} has no mask in {_some(list(map(printable, there)))}, nor have {len(absent) - 1} "
+            "other pictures; expected CLASS/NAME of any suffix for each"
+        )
+    return masks
+
+
+def _read_masks(listing: _Listing, classes: Sequence[str], masks: dict[Path, Path], config: ConfigDict) -> np.ndarray:
+    """The true masks of a listing's pictures, fitted as they are: bool (N, side, side, 1)."""
+    paths = [masks[path] for name in classes for path in listing.files.get(name, ())]
+    fitting = pictures.Fitting(size=config.image_size, fit=config.fit, channels=1, first=paths[0])
+    greys, _ = pictures.load(paths, fitting, name=f"masks of {listing.folder.name}")
+    return greys > 127
 
 
 def _read(listing: _Listing, classes: Sequence[str], fitting: pictures.Fitting) -> tuple[Split, set[str]]:

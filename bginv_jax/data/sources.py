@@ -73,6 +73,8 @@ def load(config: ConfigDict) -> Dataset:
     if not is_source(config.source):
         raise InputError(f"config.data.source is {config.source!r}; allowed: {forms()}")
     kind, _, name = config.source.partition(":")
+    if config.masks and kind != "folder":
+        raise InputError(f"config.data.masks is {config.masks!r}; allowed with {config.source}: ()")
     if config.tests and not SOURCES[kind].tests:
         raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
     dataset = SOURCES[kind].load(config, name)

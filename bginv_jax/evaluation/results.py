@@ -15,7 +15,8 @@ from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
 from bginv_jax.jax_settings import own_settings
 
-_FILES = ("results.jsonl", "table1.md", "table1.png", "rates.jsonl", "rates.png")
+_OF_RATES = ("rates.jsonl", "rates.png")
+_FILES = ("results.jsonl", "table1.md", "table1.png", *_OF_RATES)
 FILES = (*_FILES, *figures.FILES)  # what may be written
 
 
@@ -38,13 +39,14 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     table = "\n\n".join([table1.text(records), *([table1.as_text(by_test)] if by_test else [])])
     rates = [record for run in runs for record in scoring.sweep(run)]
     files.write_json_lines(output / "results.jsonl", [*records, *of_tests])
-    files.write_json_lines(output / "rates.jsonl", rates)
+    if rates:
+        files.write_json_lines(output / "rates.jsonl", rates)
+        table1.rate_picture(rates, output / "rates.png")
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
     tables = [table1.markdown(records), *([table1.as_markdown(by_test)] if by_test else [])]
     files.write_text(output / "table1.md", "\n".join([*tables, "".join(f"- {line}\n" for line in lines)]))
     table1.picture(records, output / "table1.png")
-    table1.rate_picture(rates, output / "rates.png")
-    written = list(_FILES)
+    written = [name for name in _FILES if rates or name not in _OF_RATES]
     drawn: set[str] = set()
     for run in runs:
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does

@@ -44,6 +44,7 @@ def load(
     source: str | None = None,
     folder: str | None = None,
     tests: Sequence[str] | None = None,
+    masks: Sequence[str] | None = None,
 ) -> list[TrainedRun]:
     """Reads workdirs and, once each, the data sets of their training, unless `source` or `folder` name another.
 
@@ -53,6 +54,7 @@ def load(
       workdirs: folders that `bginv_jax.train` wrote.
       source: as config.data.source.
       folder: as config.data.dir.
+      masks: as config.data.masks; None takes those of training.
       tests: as config.data.tests; None takes those of training, unless `source` is of another kind.
 
     Raises:
@@ -74,6 +76,8 @@ def load(
             named.tests = tuple(tests)
         elif source is not None and source.partition(":")[0] != seeds[0].config.data.source.partition(":")[0]:
             named.tests = ()
+        if masks is not None:
+            named.masks = tuple(masks)
         key = named.to_json()
         if key not in known:
             known[key] = _load_dataset(named)
@@ -93,6 +97,20 @@ def load(
                 raise InputError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
         runs.append(TrainedRun(predictors.find_workdir(workdir), seeds, dataset))
     return runs
+
+
+def check_marked(runs: Iterable[TrainedRun]) -> None:
+    """Refuses photographs whose objects nobody marked, where objects must be set before backgrounds.
+
+    Raises:
+      InputError: names the data set and the flag.
+    """
+    for run in runs:
+        if not run.dataset.marked:
+            raise InputError(
+                f"nobody marked the objects of data set {run.dataset.name}; expected --masks=DIR, a folder with the "
+                "true masks of its test, TEST/CLASS/NAME"
+            )
 
 
 def record(task: Task, measures: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -143,7 +161,13 @@ def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict,
 
 
 def score(run: TrainedRun) -> list[dict]:
-    """A record for each seed and each of the table's backgrounds, in the table's order."""
+    """A record for each seed and each of the table's backgrounds, in the table's order.
+
+    Photographs whose objects nobody marked are scored as they are alone.
+    """
+    if not run.dataset.marked:
+        _LOG.info("%s: set before no other background, since config.data.masks is ()", run.dataset.name)
+        return _score(run, run.dataset.test, [({"background": "none"}, None)])
     drawn = {name: draw(run.dataset.size) for name, draw in patterns.BACKGROUNDS.items()} | {"none": None}
     named = (({"background": name}, pattern) for name, pattern in drawn.items())
     return _score(run, run.dataset.test, named)
@@ -160,7 +184,7 @@ def score_tests(run: TrainedRun) -> list[dict]:
 def mask_overlaps(run: TrainedRun) -> list[float]:
     """The mean IoU, in percent, of each seed's cut masks with the true objects of the test images; [] without masks."""
     method, test = run.seeds[0].method, run.dataset.test
-    if method.predict_mask is None:
+    if method.predict_mask is None or not run.dataset.marked:
         return []
     forward = hardware.make_forward(method.ready_masks, hardware.local())
     shares: list[list[np.ndarray]] = [[] for _ in run.seeds]
@@ -171,7 +195,12 @@ def mask_overlaps(run: TrainedRun) -> list[float]:
 
 
 def sweep(run: TrainedRun) -> list[dict]:
-    """As `score`, of the first seed, on the Random background at each of RATES: records have a "rate" instead."""
+    """As `score`, of the first seed, on the Random background at each of RATES: records have a "rate" instead.
+
+    [] of photographs whose objects nobody marked.
+    """
+    if not run.dataset.marked:
+        return []
     drawn = ((rate, patterns.random(run.dataset.size, rate)) for rate in RATES)
     named = (({"rate": rate}, pattern) for rate, pattern in drawn)
     return _score(run._replace(seeds=run.seeds[:1]), run.dataset.test, named)

@@ -51,6 +51,7 @@ FIELDS: dict[str, str | Only] = {
     "data.train_split": SHARED,
     "data.test_split": SHARED,
     "data.tests": SHARED,
+    "data.masks": SHARED,
     "data.image_size": SHARED,
     "data.fit": SHARED,
     "data.channels": SHARED,

@@ -178,3 +178,39 @@ def test_the_leaves(shared_data):
     dataset = _load(shared_data / "leaves", image_size=16, train_split="test", test_split="field")
     assert (dataset.name, len(dataset.class_names)) == ("folder:leaves", 14)
     assert (len(dataset.train.targets), len(dataset.test.targets)) == (700, 512)
+
+
+def _write_masks(root, folder, split="test", suffix=".png"):
+    for path in root.glob(f"{split}/*/*"):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[:, : 4 + 2 * int(path.stem)] = 255
+        target = folder / split / path.parent.name / (path.stem + suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(target)
+
+
+def test_true_masks_of_a_test_are_fitted_as_its_pictures_are(root, tmp_path):
+    _write_masks(root, tmp_path / "marked", suffix=".gif")
+    assert _load(root).test.masks is None
+    assert not _load(root).marked
+    dataset = _load(root, masks=(str(tmp_path / "nothing"), str(tmp_path / "marked")))
+    assert dataset.marked
+    assert dataset.train.masks is None
+    assert dataset.test.masks.dtype == bool
+    widths = dataset.test.masks[:, 0, :, 0].sum(axis=-1).tolist()
+    assert widths == [4, 4, 6, 4]
+    halved = _load(root, masks=(str(tmp_path / "marked"),), image_size=32)
+    assert halved.test.masks[:, 0, :, 0].sum(axis=-1).tolist() == [8, 8, 12, 8]
+
+
+def test_masks_that_lack_are_named(root, tmp_path):
+    with pytest.raises(ValueError, match=r"config.data.masks is \('.*nothing',\), with no folder test"):
+        _load(root, masks=(str(tmp_path / "nothing"),))
+    _write_masks(root, tmp_path / "marked")
+    (tmp_path / "marked" / "test" / "elm" / "001.png").unlink()
+    with pytest.raises(ValueError, match=r"test/elm/001.png has no mask in .*marked.test, nor have 0 other pictures"):
+        _load(root, masks=(str(tmp_path / "marked"),))
+    config = default_config().data
+    config.masks = (str(tmp_path / "marked"),)
+    with pytest.raises(ValueError, match=r"config.data.masks is .*; allowed with mnist_5k: \(\)"):
+        sources.load(config)
