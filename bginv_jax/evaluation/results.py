@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import files
-from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
 from bginv_jax.jax_settings import own_settings
 
@@ -27,10 +26,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     Raises:
       ValueError: if two runs are the same method and seed on the same data set, or a file could not be written.
     """
-    keys = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
-    for key in keys:
-        if keys.count(key) > 1:  # known before minutes of scoring
-            raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
+    scoring.check_distinct(runs)  # known before minutes of scoring
     output = files.check_folder(output, field="output", files=FILES)
     html = None if html is None else files.check_file(html, field="html")
     records = [record for run in runs for record in scoring.score(run)]
