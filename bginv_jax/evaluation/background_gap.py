@@ -28,10 +28,10 @@ _PATTERNS = tuple(name for name in patterns.BACKGROUNDS if name != "none")
 _OF_TEST = "test: "  # a view that is a further test set
 _LINES = {
     "photographs": "Before photographs",
-    "same": "Before studio backdrops of the same class",
-    "other": "Before studio backdrops of another class",
-    "backdrop": "The backdrop alone, object filled",
-    "border": "The border alone",
+    "same class": "Before studio backdrops of the same class",
+    "another class": "Before studio backdrops of another class",
+    "backdrop alone": "The backdrop alone, object filled",
+    "border alone": "The border alone",
 }
 
 
@@ -70,8 +70,8 @@ def views(
         yield name, patterns.compose_test(dataset.test.images, name, kept=kept), labels
     images, masks = (crop_to(array, dataset.shape[:2]) for array in (dataset.test.images, dataset.test.objects))
     backdrops = studio_parts.studio_backdrops(images, masks)
-    made = {"backdrop": backdrops, "border": studio_parts.border_alone(images, masks)}
-    for name, other in (("same", False), ("other", True)):
+    made = {"backdrop alone": backdrops, "border alone": studio_parts.border_alone(images, masks)}
+    for name, other in (("same class", False), ("another class", True)):
         partners = studio_parts.draw_partners(labels, other=other, seed=seed)
         made[name] = studio_parts.set_before(images, masks, backdrops[partners])
     if len(photographs):
@@ -149,7 +149,7 @@ def _row(records: Sequence[dict], measure: str) -> dict[str, list[float]]:
         row.setdefault("Before the poster's six patterns, worst", []).append(min(on_patterns))
         for view, line in ((view, line) for view, line in _LINES.items() if view in values):
             row.setdefault(line, []).append(values[view])
-        row.setdefault("BG-gap: same less another, points", []).append(values["same"] - values["other"])
+        row.setdefault("BG-gap: same less another, points", []).append(values["same class"] - values["another class"])
         if "photographs" in values and values["test"]:
             kept = 100 * values["photographs"] / values["test"]
             row.setdefault("Kept before photographs, % of the studio's", []).append(kept)

@@ -5,6 +5,7 @@ from scipy import ndimage
 from skimage import color, filters, morphology
 
 _LIGHTNESS = (0.1, 0.3)  # its weight beside colour, before and after the wall's light is known: walls have shadows
+_LEAST = 1.0  # in Lab; nobody sees less
 _SMALLEST = 0.004  # of the image: a smaller hole is closed
 _MARGIN = 0.03  # of the side, around an object: too near to it to learn the wall's light from
 
@@ -14,7 +15,7 @@ def cut_out_by_colour(images: np.ndarray) -> np.ndarray:
 
     Twice the pixels are parted, by Otsu's threshold, by how far their colour in Lab lies from the wall's: first from
     the border's median, then from a smooth surface through what looked like wall. The largest piece is the object; it
-    may reach the border, and wall that shows through it stays wall.
+    may reach the border, as wrists do, but must leave the wall most of it; wall that shows through it stays wall.
 
     Args:
       images: (N, S, S, C) uint8. Grey ones are parted by lightness.
@@ -41,7 +42,7 @@ def _unlike(differences: np.ndarray, lightness: float) -> np.ndarray:
     grey = not differences[..., 1:].any()
     weights = (1, 0, 0) if grey else (lightness, 1, 1)
     distances = np.linalg.norm(differences * weights, axis=-1)
-    return distances > filters.threshold_otsu(distances)
+    return distances > max(_LEAST, filters.threshold_otsu(distances))
 
 
 def _surface(lab: np.ndarray, wall: np.ndarray) -> np.ndarray:
