@@ -8,12 +8,12 @@ in the field besides the background is trained for, too, from the same photograp
 Command: python -m bginv_jax.train --config=experiments/leaves.py --config.data.source=folder:DIR --workdir=runs/leaves
 """
 
-from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 from bginv_jax.errors import InputError
 
 ROWS = ("proposal", "vanilla", "attention", "vanilla_outside", "proposal_inside")
 INSIDE = {"rotation": 180.0, "shift": 0.1, "zoom": 0.25, "flip": True, "brightness": 0.2}
+BACKGROUNDS = ("smooth", "fractal", "blobs", "segments", "triangles", "cells")  # of families.DEVELOPMENT
 OUTSIDE = {"zoom": 1.2, "shift": 0.2, "brightness": 0.4, "contrast": 0.3, "saturation": 0.3, "tint": 0.1, "blur": 0.3}
 
 
@@ -43,6 +43,6 @@ def get_config(row: str = "proposal"):
     if config.method == "proposal":
         config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 4.0})
         config.mask.update({"area": 0.9, "variation_weight": 0.05, "halo": 0, "erosion": 1})
-        config.background.update({"families": families.DEVELOPMENT, "training_images": 1000, "zoom": 5.0})
+        config.background.update({"families": BACKGROUNDS, "training_images": 4000, "zoom": 5.0})
         config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "copies": 0 if variant else 2})
     return config
