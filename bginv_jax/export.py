@@ -17,7 +17,8 @@ from bginv_jax.evaluation import exporting
 def main() -> None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=exporting.FILES)
-    options = {"seed": values.seed, "source": values.source, "folder": values.dir, "score": values.score}
+    options = {"seed": values.seed, "score": values.score}
+    options |= {"source": values.source, "folder": values.dir, "masks": values.masks}
     print(f"written to {output}: {', '.join(exporting.write(values.workdir, output, **options))}")
 
 
@@ -28,4 +29,5 @@ if __name__ == "__main__":
     flags.DEFINE_bool("score", True, "Score on every background; else, or without the data, use results.jsonl.")
     flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
+    command_line.define_path("masks", None, "True masks of the test set, as config.data.masks.", several=True)
     command_line.run(main, required=["workdir", "output"])

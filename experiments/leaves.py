@@ -1,24 +1,30 @@
 """Leaves: trained on studio photographs alone, tested in the field. EfficientNet-Lite0, pretrained on ImageNet.
 
-:vanilla or :attention after the file's name are the other rows, with the same network and as many images. f_m is told
-that the border of a studio photograph is backdrop, and nothing else; it looks at 64x64 pixels. What differs in the
-field besides the background is trained for, too, from studio photographs: scale, light, focus, several leaves.
+f_m is told that the border of a studio photograph is backdrop, and nothing else; it looks at 64x64 pixels. What differs
+in the field besides the background is trained for, too, from the same photographs: scale, light, focus, several leaves.
+:vanilla or :attention after the file's name are the other rows, with the same network, and as many images for f.
+:vanilla_outside is vanilla with that light, scale and focus, :proposal_inside the proposal without, and without copies.
 
 Command: python -m bginv_jax.train --config=experiments/leaves.py --config.data.source=folder:DIR --workdir=runs/leaves
 """
 
-from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
+from bginv_jax.errors import InputError
 
-ROWS = ("proposal", "vanilla", "attention")
+ROWS = ("proposal", "vanilla", "attention", "vanilla_outside", "proposal_inside")
+INSIDE = {"rotation": 180.0, "shift": 0.1, "zoom": 0.25, "flip": True, "brightness": 0.2}
+BACKGROUNDS = ("smooth", "fractal", "blobs", "segments", "triangles", "cells")  # of families.DEVELOPMENT
+OUTSIDE = {"zoom": 1.2, "shift": 0.2, "brightness": 0.4, "contrast": 0.3, "saturation": 0.3, "tint": 0.1, "blur": 0.3}
 
 
 def get_config(row: str = "proposal"):
+    if row not in ROWS:
+        raise InputError(f"the row is {row!r}; allowed: {', '.join(ROWS)}")
     config = default_config()
-    config.method = row
+    config.method, _, variant = row.partition("_")
     config.data.source = "folder:leaves"
     config.data.tests = ("field",)
-    config.data.image_size = 112
+    config.data.image_size = 128
     config.classifier = "efficientnet_lite0"
     config.classifier_weights = "imagenet"
     config.classifier_averages = "fixed"
@@ -26,18 +32,17 @@ def get_config(row: str = "proposal"):
     config.rate.f = 5e-4
     config.weight_decay = 0.05
     config.label_smoothing = 0.1
-    config.augment.update({"rotation": 180.0, "shift": 0.1, "zoom": 0.25, "flip": True, "brightness": 0.2})
-    config.log_every, config.checkpoint_every = 20, 100
-    if row == "vanilla":
-        config.schedule, config.steps = ("f:1600",), 1600
-    elif row == "attention":
-        config.schedule, config.steps = ("f:1600", "f_l:400"), 2000
-    else:
-        config.schedule, config.steps = ("f:300", "f_m:250", "f+f_b:1300"), 1850
-        config.mask.update({"size": 64, "width": 8, "fill": "border", "area": 0.5, "border_weight": 2.0, "halo": 0})
-        config.mask.update({"erosion": 1, "variation_weight": 0.1})
-        config.augment.update({"zoom": 1.2, "contrast": 0.3, "saturation": 0.3, "tint": 0.1, "blur": 0.3})
-        config.augment.update({"brightness": 0.4, "shift": 0.2})
-        config.background.update({"families": families.DEVELOPMENT, "training_images": 1000, "zoom": 5.0, "copies": 2})
-        config.background.update({"pictured_share": 0.5, "plain_share": 0.25})
+    config.augment.update(INSIDE)
+    if variant == "outside" or row == "proposal":
+        config.augment.update(OUTSIDE)
+    config.log_every, config.checkpoint_every = 50, 100
+    config.schedule = {"vanilla": ("f:1600",), "attention": ("f:1600", "f_l:400")}.get(
+        config.method, ("f:200", "f_m:250", "f+f_b:1400")
+    )
+    config.steps = {"vanilla": 1600, "attention": 2000}.get(config.method, 1850)
+    if config.method == "proposal":
+        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 4.0})
+        config.mask.update({"area": 0.9, "variation_weight": 0.05, "halo": 0, "erosion": 1})
+        config.background.update({"families": BACKGROUNDS, "training_images": 4000, "zoom": 5.0})
+        config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "copies": 0 if variant else 2})
     return config

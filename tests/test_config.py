@@ -57,6 +57,19 @@ def test_the_hardened_recipes_never_train_on_what_is_reported():
         assert config.mask.kind == "learned"
 
 
+def test_every_row_of_leaves_is_valid_and_sees_studio_pictures_alone():
+    leaves = runpy.run_path(str(FOLDER / "leaves.py"))
+    for row in leaves["ROWS"]:
+        config = leaves["get_config"](row)
+        configs.validate(config)
+        assert row.startswith(config.method)
+        assert config.background.photographs == ""
+        assert set(config.background.families) <= set(families.DEVELOPMENT)
+        assert config.data.masks == ()
+    with pytest.raises(ValueError, match="the row is 'field'; allowed: proposal, vanilla, attention"):
+        leaves["get_config"]("field")
+
+
 def test_the_posters_recipe_has_the_authors_settings_and_defects():
     for method, phases in (("vanilla", 1), ("attention", 2), ("proposal", 3)):
         config = runpy.run_path(str(FOLDER / f"poster_{method}.py"))["get_config"]()

@@ -18,6 +18,7 @@ FLOORS = (
     ("networks",),
     ("data",),
     ("methods",),
+    ("fields",),
     ("config",),
     ("config_files",),
     ("training",),

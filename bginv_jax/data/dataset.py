@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from skimage import transform
 
+from bginv_jax.backgrounds.patterns import with_halo
 from bginv_jax.data import rows
 from bginv_jax.errors import InputError
 from bginv_jax.images.fitting import fit_picture
@@ -123,6 +124,13 @@ class Dataset:
     def marked(self) -> bool:
         """Whether it is known where the objects of the test are: by true masks, or since they stand on black."""
         return not self.by_class or self.test.masks is not None
+
+    def kept(self, part: Split) -> np.ndarray:
+        """What stays of test images before another background, bool (N, S, S, 1): the poster's objects and halo.
+
+        Of photographs it is the object alone: its halo would be backdrop.
+        """
+        return part.objects if self.by_class else with_halo(part.objects)
 
     @functools.cached_property
     def description(self) -> Description:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,26 +107,32 @@ def facts(trained: Trained) -> dict[str, Any]:
 
 
 def find_scores(
-    workdir: Path, trained: Trained, *, source: str | None, folder: str | None, score: bool
+    workdir: Path,
+    trained: Trained,
+    *,
+    source: str | None = None,
+    folder: str | None = None,
+    masks: Sequence[str] | None = None,
+    score: bool = True,
 ) -> tuple[list[dict], str]:
     """The records of a workdir's seed, and in words where they come from, or why there are none.
 
     Scored now, where the data can be read; else those that `evaluate` wrote to the workdir.
 
     Raises:
-      InputError: if `source` or `folder` are given and cannot be read.
+      InputError: if `source`, `folder` or `masks` are given and cannot be read.
     """
     reason = "scoring was not asked for"
     if score:
         try:
-            (run,) = scoring.load([workdir], source=source, folder=folder)
+            (run,) = scoring.load([workdir], source=source, folder=folder, masks=masks)
             run = run._replace(seeds=[trained])
             records = scoring.score(run) + scoring.score_tests(run)
             same = run.dataset.description.sha256 == trained.description.sha256
             changed = "" if same else ", which are not the data of training"
             return records, f"scored by the export on the test images of {run.dataset.name}{changed}"
         except InputError as error:
-            if source is not None or folder is not None:
+            if source is not None or folder is not None or masks is not None:
                 raise
             reason = str(error)
             _LOG.warning("not scored: %s", reason)
@@ -146,6 +152,7 @@ def write(
     seed: int | None = None,
     source: str | None = None,
     folder: str | None = None,
+    masks: Sequence[str] | None = None,
     score: bool = True,
 ) -> list[str]:
     """Writes the folder `output` and returns the names of its files.
@@ -154,6 +161,7 @@ def write(
       workdir, seed: as `predictors.load_predictor`.
       output: made where it is missing; files of an earlier export are replaced.
       source, folder: as config.data.source and config.data.dir, to score on other data, or where they have moved.
+      masks: as config.data.masks.
       score: whether to score.
 
     Raises:
@@ -161,7 +169,9 @@ def write(
     """
     output = files.check_folder(output, field="output", files=FILES)
     trained = load_trained(workdir, seed=seed)
-    records, scored = find_scores(find_workdir(workdir), trained, source=source, folder=folder, score=score)
+    records, scored = find_scores(
+        find_workdir(workdir), trained, source=source, folder=folder, masks=masks, score=score
+    )
     method, networks, description = trained.method, trained.networks, trained.description
     contents = {PREDICT: to_program(method.predict, networks, description)}
     if method.predict_mask is not None:

@@ -4,6 +4,7 @@ figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, 
 proposal's; all of the first seed, on the data set's first test image of each class.
 """
 
+import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from matplotlib.patches import Rectangle
 
 from bginv_jax import files
 from bginv_jax.backgrounds import patterns
-from bginv_jax.data.dataset import Dataset
+from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.evaluation import predictors, scoring
 from bginv_jax.evaluation.records import measure_title, number, value
 from bginv_jax.evaluation.table1 import COLOURS
@@ -27,7 +28,6 @@ from bginv_jax.images.compose import compose
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import schedule
-from bginv_jax.methods.tasks import Targets
 from bginv_jax.training import progress
 
 FILES = ("figure1.png", "figure2.png", "figure3.png", "figure4.png", "figure4.gif")  # what may be written
@@ -53,26 +53,34 @@ def show(axes: Axes, image: np.ndarray, cmap: str = "gray") -> None:
     axes.imshow(np.clip(image, 0, 1), cmap=cmap, vmin=0, vmax=1, interpolation="nearest")
 
 
-def examples(dataset: Dataset, count: int) -> tuple[np.ndarray, Targets]:
-    """Test images uint8 (count, S, S, C), where there are classes the first of each by turns; and their targets."""
+def examples(dataset: Dataset, count: int) -> Split:
+    """`count` test images, where there are classes the first of each by turns; their masks are what stays of them.
+
+    Of photographs whose objects nobody marked, all of them stays.
+    """
+    test = dataset.test
     if not dataset.class_names:
-        return dataset.test.images[:count], jax.tree.map(lambda leaf: leaf[:count], dataset.test.targets)
+        part = Split(test.images[:count], jax.tree.map(lambda leaf: leaf[:count], test.targets))
+        return dataclasses.replace(part, masks=dataset.kept(part))
     places = [np.flatnonzero(dataset.test.targets == label) for label in range(len(dataset.class_names))]
     rounds = (place[i] for i in range(len(dataset.test.targets)) for place in places if i < len(place))
     chosen = [place for _, place in zip(range(count), rounds, strict=False)]
-    return dataset.test.images[chosen], dataset.test.targets[chosen]
+    part = Split(test.images[chosen], test.targets[chosen], None if test.masks is None else test.masks[chosen])
+    kept = dataset.kept(part) if dataset.marked else np.ones((*part.images.shape[:3], 1), bool)
+    return dataclasses.replace(part, masks=kept)
 
 
-def accuracy_figure(x: np.ndarray, accuracies: dict[str, float], measure: str = "accuracy") -> Figure:
+def accuracy_figure(x: np.ndarray, kept: np.ndarray, accuracies: dict[str, float], measure: str = "accuracy") -> Figure:
     """Figure 1: one image on each background, and below it the accuracy there, percent, or another measure.
 
     Args:
       x: (1, S, S, C).
+      kept: what of it is not replaced, bool (1, S, S, 1).
       accuracies: by name of the background.
     """
     figure, axes = grid(1, len(accuracies))
     for one, (name, accuracy) in zip(axes[0], accuracies.items(), strict=True):
-        show(one, patterns.compose_test(x, name)[0])
+        show(one, patterns.compose_test(x, name, kept=kept)[0])
         one.set_title(name.capitalize(), fontsize=10)
         one.set_xlabel(number(accuracy, measure), fontsize=11, fontweight="bold")
     axes[0, 0].set_ylabel(measure_title(measure).lower(), fontsize=9)
@@ -185,21 +193,21 @@ def write_animation(strips: Sequence[np.ndarray], epochs: Sequence[float], path:
 
 def _attention_on_backgrounds(trained: predictors.Trained, dataset: Dataset) -> Figure:
     assert trained.method.attend is not None, "drawn only of a method with attention"
-    x, _ = examples(dataset, _COLUMNS)
-    pairs = zip(x, patterns.BACKGROUNDS, strict=True)
-    x = np.concatenate([patterns.compose_test(image[None], name) for image, name in pairs])
+    shown = examples(dataset, len(patterns.BACKGROUNDS))
+    on_each = zip(shown.images, shown.objects, patterns.BACKGROUNDS, strict=True)
+    x = np.concatenate([patterns.compose_test(image[None], name, kept=kept[None]) for image, kept, name in on_each])
     return attention_figure(x, *map(np.asarray, jax.jit(trained.method.attend)(trained.networks, x)))
 
 
 def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
     method, networks = trained.method, trained.networks
-    x, targets = examples(dataset, 5)
+    shown = examples(dataset, 5)
 
     def through(x, keys):
         m, b = method.ready_masks(networks, x), method.paint(networks, keys)
         return m, b, method.predict(networks, compose(x, m, b))
 
-    x = np.asarray(as_float(x))
+    x, targets = np.asarray(as_float(shown.images)), shown.targets
     m, b, outputs = map(np.asarray, jax.jit(through)(x, jax.random.split(jax.random.key(0), len(x))))
     if dataset.class_names:
         return networks_figure(x, m, b, bars(np.asarray(jax.nn.softmax(outputs)), targets, dataset.class_names))
@@ -222,12 +230,9 @@ def write(
     method, seed = trained.config.method, trained.config.seed
     if not (trained.method.attend or trained.method.paint):
         of_run = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
-        x = examples(run.dataset, 5)[0][-1:]
-        drawn = {
-            "figure1.png": accuracy_figure(
-                x, {record["background"]: value(record) for record in of_run}, trained.method.task.shown
-            )
-        }
+        shown, accuracies = examples(run.dataset, 5), {record["background"]: value(record) for record in of_run}
+        figure = accuracy_figure(shown.images[-1:], shown.objects[-1:], accuracies, trained.method.task.shown)
+        drawn = {"figure1.png": figure}
     elif trained.method.attend:
         drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}
     else:

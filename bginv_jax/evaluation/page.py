@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bginv_jax import config as configs
 from bginv_jax.evaluation import scoring, table1
-from bginv_jax.evaluation.records import measure_of, measure_title
+from bginv_jax.evaluation.records import measure_of, measure_title, rows
 from bginv_jax.training import provenance
 
 _STYLE = """
@@ -53,10 +53,10 @@ def _row(kind: str, tag: str, cells: Sequence[str]) -> str:
 
 
 def _table(records: Sequence[dict]) -> str:
-    rows = [_row("", "th", table1.heads(records))]
+    lines = [_row("", "th", table1.heads(records))]
     for line in table1.lines(records):
-        rows.append(_row(' class="poster"' if line.poster else "", "td", [line.title, *line.cells]))
-    return "<table>" + "\n".join(rows) + "</table>"
+        lines.append(_row(' class="poster"' if line.poster else "", "td", [line.title, *line.cells]))
+    return "<table>" + "\n".join(lines) + "</table>"
 
 
 def _picture(path: Path) -> str:
@@ -123,7 +123,7 @@ def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures
             f"{measure_title(measure_of(records))} of the test images on the backgrounds of the poster (Cruz et al., "
             "ICPR 2020), mean ± standard deviation where there are several seeds.",
         ),
-        _table(records),
+        *([_table(records)] if rows(records) else []),
         *shown,
         element("h2", "How it was trained"),
         *map(_run, runs),

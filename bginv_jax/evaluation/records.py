@@ -78,7 +78,7 @@ class Row:
 def rows(records: Sequence[dict]) -> list[Row]:
     """The rows of a table: by data set as they come, within it in the poster's order, then others as they come.
 
-    Further test sets have none.
+    Further test sets have none, nor have photographs that were set before no other background at all.
 
     Raises:
       InputError: if a run lacks a background, a record stands twice, or records show several measures.
@@ -99,6 +99,8 @@ def rows(records: Sequence[dict]) -> list[Row]:
             *(name for name in methods if name not in TITLES),
         ]:
             runs = methods[method]
+            if all(run.keys() == {"none"} for run in runs.values()):
+                continue
             for seed, run in runs.items():
                 missing = [name for name in BACKGROUNDS if name not in run]
                 if missing:

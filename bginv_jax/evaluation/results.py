@@ -12,10 +12,11 @@ from pathlib import Path
 
 from bginv_jax import files
 from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
+from bginv_jax.evaluation.records import rows
 from bginv_jax.jax_settings import own_settings
 
-_OF_RATES = ("rates.jsonl", "rates.png")
-_FILES = ("results.jsonl", "table1.md", "table1.png", *_OF_RATES)
+_OF_BACKGROUNDS = ("table1.png", "rates.jsonl", "rates.png")
+_FILES = ("results.jsonl", "table1.md", *_OF_BACKGROUNDS)
 FILES = (*_FILES, *figures.FILES)  # what may be written
 
 
@@ -31,18 +32,21 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     html = None if html is None else files.check_file(html, field="html")
     records = [record for run in runs for record in scoring.score(run)]
     of_tests = [record for run in runs for record in scoring.score_tests(run)]
+    on_backgrounds = bool(rows(records))
+    tables = [table1.table(records)] if on_backgrounds else []
     by_test = test_sets.table([*records, *of_tests])
-    table = "\n\n".join([table1.text(records), *([table1.as_text(by_test)] if by_test else [])])
+    tables += [by_test] if by_test else []
     rates = [record for run in runs for record in scoring.sweep(run)]
     files.write_json_lines(output / "results.jsonl", [*records, *of_tests])
     if rates:
         files.write_json_lines(output / "rates.jsonl", rates)
         table1.rate_picture(rates, output / "rates.png")
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
-    tables = [table1.markdown(records), *([table1.as_markdown(by_test)] if by_test else [])]
-    files.write_text(output / "table1.md", "\n".join([*tables, "".join(f"- {line}\n" for line in lines)]))
-    table1.picture(records, output / "table1.png")
-    written = [name for name in _FILES if rates or name not in _OF_RATES]
+    text = [*map(table1.as_markdown, tables), "".join(f"- {line}\n" for line in lines)]
+    files.write_text(output / "table1.md", "\n".join(text))
+    written = [name for name in _FILES if on_backgrounds or name not in _OF_BACKGROUNDS]
+    if on_backgrounds:
+        table1.picture(records, output / "table1.png")
     drawn: set[str] = set()
     for run in runs:
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does
@@ -50,6 +54,6 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         drawn.add(run.seeds[0].config.method)
     if html is not None:
         files.write_text(html, page.render(runs, records, [output / name for name in written]))
-    print("\n".join([table, *lines]))
+    print("\n".join(["\n\n".join(map(table1.as_text, tables)), *lines]))
     print(f"written to {output}: {', '.join(written)}" + (f"; and {html}" if html else ""))
     return records

@@ -156,7 +156,7 @@ def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict,
     named = list(patterns_by_name)
     outputs: list[list[list[np.ndarray]]] = [[[] for _ in named] for _ in run.seeds]
     for part in split.parts():
-        kept = None if all(pattern is None for _, pattern in named) else patterns.with_halo(part.objects)
+        kept = None if all(pattern is None for _, pattern in named) else run.dataset.kept(part)
         for i, (_, pattern) in enumerate(named):
             composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
             for trained, found in zip(run.seeds, outputs, strict=True):

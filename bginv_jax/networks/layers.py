@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from bginv_jax.networks.products import matmul, shifted, strided_conv3x3, take_patches
+
 # With few input channels a convolution is mostly bookkeeping; up to here it is a matrix product of patches.
 _FEW_CHANNELS = 3
 
@@ -20,61 +22,11 @@ def conv3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def _patches(x: jax.Array, side: int, stride: int) -> jax.Array:
-    """Neighbourhoods of side^2 pixels, from one above and left: (N, H, W, C) -> (N, H/stride, W/stride, side^2 C)."""
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    return _shifted(padded, side, stride, *x.shape[1:3])
-
-
-def _shifted(x: jax.Array, side: int, stride: int, height: int, width: int) -> jax.Array:
-    """Every stride-th pixel of height x width beside its neighbours to the right and below, side^2 in all."""
-    copies = [x[:, i : i + height : stride, j : j + width : stride] for i in range(side) for j in range(side)]
-    return jnp.concatenate(copies, axis=-1)
-
-
-@jax.custom_vjp
-def _matmul(x, kernel):
-    """x (..., I) @ kernel (I, O). Derived, the kernel's gradient would come transposed, with a copy to turn it."""
-    return x @ kernel
-
-
-def _matmul_backward(saved, gradient):
-    x, kernel = saved
-    kernel_gradient = x.reshape(-1, x.shape[-1]).T @ gradient.reshape(-1, gradient.shape[-1])
-    return gradient @ kernel.T, kernel_gradient
-
-
-_matmul.defvjp(lambda x, kernel: (_matmul(x, kernel), (x, kernel)), _matmul_backward)
-
-
-def conv1x1(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """What each pixel of x (N, H, W, I) becomes by kernel (I, O): a matrix product."""
-    return _matmul(x, kernel)
-
-
-def conv_patches_plain(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
-    """Convolution of square x (N, S, S, I) with kernel (side, side, I, O) and zeros around it.
-
-    margins: how many before and after, along both axes.
-    """
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, kernel, (stride, stride), (margins, margins), dimension_numbers=dimensions)
-
-
-def conv_patches(x: jax.Array, kernel: jax.Array, *, stride: int, margins: tuple[int, int]) -> jax.Array:
-    """Equals `conv_patches_plain` as one matrix product of patches, which take side^2 the memory: for few channels."""
-    side = len(kernel)
-    size = (x.shape[1] + sum(margins) - side) // stride + 1
-    padded = jnp.pad(x, ((0, 0), margins, margins, (0, 0)))
-    patches = _shifted(padded, side, stride, stride * (size - 1) + 1, stride * (size - 1) + 1)
-    return _matmul(patches, kernel.reshape(-1, kernel.shape[-1]))
-
-
 def conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Equals `conv3x3_plain`; with few input channels it is one matrix product of nine shifted copies."""
     if x.shape[-1] > _FEW_CHANNELS:
         return _conv3x3(x, kernel)
-    return _matmul(_patches(x, 3, 1), kernel.reshape(-1, kernel.shape[-1]))
+    return matmul(take_patches(x, 3, 1), kernel.reshape(-1, kernel.shape[-1]))
 
 
 @jax.custom_vjp
@@ -100,17 +52,6 @@ def _conv3x3_backward(saved, gradient):
 
 
 _conv3x3.defvjp(lambda x, kernel: (_conv3x3(x, kernel), (x, kernel)), _conv3x3_backward)
-
-
-def strided_conv3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Stride-2 convolution of x (N, H, W, I) with kernel (3, 3, I, O), a zero on each side -> (N, H/2, W/2, O)."""
-    margin = ((1, 1), (1, 1))
-    return lax.conv_general_dilated(x, kernel, (2, 2), margin, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def strided_conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Equals `strided_conv3x3_plain` as one matrix product of patches, whose gradients are matrix products, too."""
-    return _matmul(_patches(x, 3, 2), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def conv3x3_relu_pool_plain(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
@@ -175,7 +116,7 @@ def _relu_pool_forward(x, kernel, bias):
     if x.shape[-1] > _FEW_CHANNELS:
         quarters = _quarters(conv3x3_plain(x, kernel))
     else:
-        patches = _patches(x, 4, 2)
+        patches = take_patches(x, 4, 2)
         quarters = [patches @ k for k in jnp.split(_block_kernels(kernel), 4, axis=-1)]
     pooled, index = _largest(quarters, bias)
     return pooled, (x, kernel, index)
@@ -188,7 +129,7 @@ def _relu_pool_backward(saved, gradient):
     if x.shape[-1] > _FEW_CHANNELS:
         return *_conv3x3_backward((x, kernel), _interleave(routed)), bias_gradient
     routed = jnp.concatenate(routed, axis=-1)
-    patches, give_back = jax.vjp(lambda x: _patches(x, 4, 2), x)
+    patches, give_back = jax.vjp(lambda x: take_patches(x, 4, 2), x)
     kernels, fold = jax.vjp(_block_kernels, kernel)
     kernel_gradient = patches.reshape(-1, len(kernels)).T @ routed.reshape(-1, kernels.shape[-1])
     return *give_back(routed @ kernels.T), *fold(kernel_gradient), bias_gradient
@@ -212,8 +153,8 @@ def conv5x5_relu_pool(x: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.A
     With 64 input channels it still takes three quarters of the time of forward convolutions on a CPU, where the
     gradient for x is the slow one.
     """
-    patches = _shifted(x, 5, 1, x.shape[1] - 4, x.shape[2] - 4)
-    return _relu_pool(_matmul(patches, kernel.reshape(-1, kernel.shape[-1])), bias)
+    patches = shifted(x, 5, 1, x.shape[1] - 4, x.shape[2] - 4)
+    return _relu_pool(matmul(patches, kernel.reshape(-1, kernel.shape[-1])), bias)
 
 
 @jax.custom_vjp
@@ -254,7 +195,7 @@ def upsample_conv3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return k.sum(axis=0), (-k[0], k[2])
 
     def product(x, kernels):  # one matrix product for all of them
-        return jnp.split(_matmul(x, jnp.concatenate(kernels, axis=-1)), len(kernels), axis=-1)
+        return jnp.split(matmul(x, jnp.concatenate(kernels, axis=-1)), len(kernels), axis=-1)
 
     rows_sum, rows_ends = taps(kernel)
     both_sum, columns_ends = taps(rows_sum)
@@ -300,7 +241,7 @@ def max_pool3x3_plain(x: jax.Array) -> jax.Array:
 
 def max_pool3x3(x: jax.Array) -> jax.Array:
     """Equals `max_pool3x3_plain` for x of at least 0, without reduce-window, as `max_pool2x2`."""
-    patches = _patches(x, 3, 2)
+    patches = take_patches(x, 3, 2)
     return functools.reduce(jnp.maximum, jnp.split(patches, 9, axis=-1))
 
 

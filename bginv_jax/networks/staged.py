@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from bginv_jax.networks.layers import conv1x1, conv3x3, conv_patches, strided_conv3x3
+from bginv_jax.networks.layers import conv3x3
 from bginv_jax.networks.normalise import BatchNorm
+from bginv_jax.networks.products import conv1x1, conv_patches, strided_conv3x3
 
 Margins = tuple[int, int]  # zeros before and after, along each axis
 

@@ -27,7 +27,8 @@ def dataset():
 
 
 def test_examples_are_the_first_of_each_class_by_turns(dataset):
-    images, labels = figures.examples(dataset, 5)
+    shown = figures.examples(dataset, 5)
+    images, labels = shown.images, shown.targets
     assert labels.tolist() == [0, 1, 2, 0, 1]
     np.testing.assert_array_equal(images, dataset.test.images[[0, 10, 20, 1, 11]])
 
@@ -36,7 +37,7 @@ def test_figure_1_has_an_accuracy_under_each_picture():
     x = np.zeros((1, 32, 32, 1), np.uint8)
     x[0, 14:18, 14:18] = 255
     accuracies = {name: 10.0 + i for i, name in enumerate(backgrounds.BACKGROUNDS)}
-    axes = figures.accuracy_figure(x, accuracies).axes
+    axes = figures.accuracy_figure(x, backgrounds.with_halo(x > 0), accuracies).axes
     assert [one.get_title() for one in axes] == [name.capitalize() for name in backgrounds.BACKGROUNDS]
     assert [one.get_xlabel() for one in axes] == [f"{10 + i}.0" for i in range(7)]
     for one, name in zip(axes, backgrounds.BACKGROUNDS, strict=True):

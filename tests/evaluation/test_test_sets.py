@@ -1,11 +1,14 @@
 """Further test sets are scored beside the first, by image and by class, and have no place in Table 1."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import bginv_jax
+from bginv_jax.backgrounds import patterns
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import results, scoring, test_sets
 from bginv_jax.evaluation.records import rows
@@ -54,8 +57,45 @@ def workdir(tmp_path_factory):
     return write_workdir(config, root / "run")
 
 
-def test_every_test_set_is_scored_and_table_1_is_of_the_first(workdir, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def masks(workdir, tmp_path_factory):
+    """True masks of the test: the left half of each picture."""
+    folder = tmp_path_factory.mktemp("masks")
+    (run,) = scoring.load([workdir])
+    for path in Path(run.seeds[0].config.data.source.partition(":")[2]).glob("test/*/*"):
+        width, height = Image.open(path).size
+        mask = np.zeros((height, width), np.uint8)
+        mask[:, : width // 2] = 255
+        target = folder / "test" / path.parent.name / f"{path.stem}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(target)
+    return folder
+
+
+def test_photographs_that_nobody_marked_are_scored_as_they_are_alone(workdir, tmp_path, capsys):
     runs = scoring.load([workdir])
+    records = results.write(runs, tmp_path)
+    assert [(one["seed"], one["background"]) for one in records] == [(0, "none"), (3, "none")]
+    assert not (tmp_path / "rates.jsonl").exists()
+    assert "rates" not in capsys.readouterr().out
+    assert scoring.sweep(runs[0]) == scoring.mask_overlaps(runs[0]) == []
+    with pytest.raises(InputError, match=r"nobody marked the objects of data set folder:set; expected --masks=DIR"):
+        scoring.check_marked(runs)
+
+
+def test_marked_objects_are_set_before_backgrounds_without_a_halo(workdir, masks):
+    (run,) = scoring.load([workdir], masks=(str(masks),))
+    scoring.check_marked([run])
+    side = run.dataset.size
+    composed = patterns.compose_test(run.dataset.test.images, "board", kept=run.dataset.kept(run.dataset.test))
+    np.testing.assert_array_equal(composed[0, :, side // 2 :, 0], patterns.BACKGROUNDS["board"](side)[:, side // 2 :])
+    right = bginv_jax.load_predictor(workdir, seed=3)(composed).argmax(axis=1) == run.dataset.test.targets
+    (board,) = [one for one in scoring.score(run) if (one["seed"], one["background"]) == (3, "board")]
+    assert (board["correct"], board["count"]) == (right.sum(), 7)
+
+
+def test_every_test_set_is_scored_and_table_1_is_of_the_first(workdir, masks, tmp_path, capsys):
+    runs = scoring.load([workdir], masks=(str(masks),))
     records = results.write(runs, tmp_path)
     written = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert written[:14] == records == scoring.score(runs[0])

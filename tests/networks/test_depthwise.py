@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bginv_jax.networks.depthwise import DepthwiseConv, depthwise_conv, depthwise_conv_plain
-from bginv_jax.networks.layers import conv_patches_plain
+from bginv_jax.networks.products import conv_patches_plain
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,15 @@
 """Each fast form equals its plain form, in values and in every gradient, also inside a loop."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.networks import layers
+from bginv_jax.networks import layers, products
 
 PAIRS = {
     "conv3x3": (layers.conv3x3, layers.conv3x3_plain),
-    "strided_conv3x3": (layers.strided_conv3x3, layers.strided_conv3x3_plain),
+    "strided_conv3x3": (products.strided_conv3x3, products.strided_conv3x3_plain),
     "upsample_conv3x3": (layers.upsample_conv3x3, layers.upsample_conv3x3_plain),
 }
 POOLED = (layers.conv3x3_relu_pool, layers.conv3x3_relu_pool_plain)
@@ -169,20 +167,6 @@ def test_conv_module_has_the_parameters_of_a_plain_convolution():
         assert shapes(module, jnp.ones((1, 4, 4, 5))) == ((1, side, side, 7), {"kernel": (3, 3, 5, 7), "bias": (7,)})
     _, params = shapes(layers.Conv5x5(7), jnp.ones((1, 6, 6, 5)))
     assert params == {"kernel": (5, 5, 5, 7), "bias": (7,)}
-
-
-@pytest.mark.parametrize(
-    ("side", "stride", "margins"), [(7, 2, (3, 3)), (3, 2, (0, 1)), (5, 2, (1, 2)), (3, 1, (1, 1))]
-)
-@pytest.mark.parametrize("size", [8, 9])
-def test_a_product_of_patches_equals_its_plain_form(side, stride, margins, size):
-    x = jax.random.normal(jax.random.key(0), (2, size, size, 3))
-    kernel = jax.random.normal(jax.random.key(1), (side, side, 3, 4))
-    pair = [
-        functools.partial(function, stride=stride, margins=margins)
-        for function in (layers.conv_patches, layers.conv_patches_plain)
-    ]
-    assert _largest_error(pair, x, kernel) < 1e-5
 
 
 @pytest.mark.parametrize("size", [8, 9, 1])

@@ -73,6 +73,16 @@ def test_a_grey_image_is_seen_as_rgb():
     assert jax.tree.map(jnp.shape, variables)["params"]["stages_0"]["conv"]["kernel"] == (3, 3, 3, 32)
 
 
+def test_fixed_averages_normalise_in_training_and_stay():
+    variables = photographs.fitted("resnet18", photographs.tensors("resnet18"))
+    x = photographs.images()
+    module = photographs.make_classifier("resnet18", 10, fixed=True)
+    apply = jax.jit(lambda v, x: module.apply(v, x, train=True, mutable=["batch_stats"]))
+    logits, changed = apply(variables, x)
+    np.testing.assert_allclose(logits, photographs.forward("resnet18")(variables, x), atol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], variables["batch_stats"])
+
+
 def test_the_sizes_are_the_papers():
     counts = {
         name: sum(leaf.size for leaf in jax.tree.leaves(photographs.shapes(name, 1000)["params"])) for name in NAMES

@@ -18,7 +18,7 @@ from bginv_jax.training import step
 from bginv_jax.training.feed import BatchPlan, draw_order
 from bginv_jax.training.state import init_state, make_optimizers, stack_seeds
 from bginv_jax.training.step import make_train_step, train_step
-from tests.training.toys import WHOLE, assert_same_bits, learning, make_setup, resident, take
+from tests.training.toys import SIDE, WHOLE, assert_same_bits, learning, make_setup, resident, take
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +201,45 @@ def test_masks_out_of_line_stay_where_they_are_and_pictures_come_to_the_batch(se
         assert metrics["count"] == 6
     assert overlap[True] > 0.95
     assert overlap[False] < 0.6
+
+
+def test_likeness_to_the_border_moves_along_and_so_it_is_filled(setup):
+    """Both follow from the image before it moves; a method that looks at its batch tells."""
+
+    def objective(keys, networks, batch, active):
+        bars = batch.images > 0.8
+        shown = {"object": (batch.likeness * bars).sum() / bars.sum(), "rest": (batch.likeness * ~bars).mean()}
+        value = sum(leaf.sum() for leaf in jax.tree.leaves(networks["f_m"]))
+        return value, ({**shown, "fill": batch.fill.max(), "fills": jnp.float32(len(batch.fill))}, {})
+
+    method = dataclasses.replace(setup.method, objective=objective, takes_likeness=True)
+    data = setup.data._replace(images=np.maximum(setup.data.images, 51), masks=None)
+    looking = setup._replace(method=method, data=data)
+    options = {"augmentation": {"shift": 0.2, "rotation": 90.0}, "border_fill": True}
+    _, (metrics,) = take(looking, resident(looking), ("f_m",), WHOLE, **options)
+    assert metrics["object"] < 0.1
+    assert metrics["rest"] > 0.75
+    assert metrics["fill"] == pytest.approx(0.2)
+    assert metrics["fills"] == WHOLE.layout.total
+
+
+def test_pictures_are_enlarged_each_by_its_own_factor(setup):
+    picture = np.zeros((1, SIDE, SIDE, 1), np.uint8)
+    picture[:, SIDE // 2 :] = 200
+
+    def objective(keys, networks, batch, active):
+        value = sum(leaf.sum() for leaf in jax.tree.leaves(networks["f"]))
+        steps = jnp.abs(batch.pictures[:, 1:] - batch.pictures[:, :-1]).max(axis=(1, 2, 3))
+        return value, ({"largest": steps.max(), "least": steps.min()}, {})
+
+    looking = setup._replace(
+        method=dataclasses.replace(setup.method, objective=objective), data=setup.data._replace(pictures=picture)
+    )
+    plan = BatchPlan(Layout(8, 6, 2), 1, 1)
+    _, (as_it_is,) = take(looking, resident(looking), ("f",), plan)
+    assert as_it_is["least"] == as_it_is["largest"] == pytest.approx(200 / 255)
+    _, (metrics,) = take(looking, resident(looking), ("f",), plan, picture_zoom=4.0)
+    assert metrics["least"] < metrics["largest"] < 200 / 255
 
 
 def _poisoned(poison):

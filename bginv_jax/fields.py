@@ -1,0 +1,172 @@
+"""Every setting of a run: its default, what it means and its unit, and what it may be."""
+
+import dataclasses
+from collections.abc import Callable, Collection
+from typing import Any
+
+from bginv_jax.backgrounds import families
+from bginv_jax.data import sources, studio
+from bginv_jax.images.fitting import FITS
+from bginv_jax.images.masks import BINARIZATIONS
+from bginv_jax.methods import registry, schedule
+from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
+from bginv_jax.methods.tasks import TASKS
+from bginv_jax.networks.classifiers import CLASSIFIERS, is_classifier
+from bginv_jax.networks.contract import padded_size
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One setting: `valid` holds for what `allowed` says in words; what is registered later is allowed, too."""
+
+    default: Any
+    meaning: str
+    words: str | Callable[[], str]
+    valid: Callable[[Any], bool]
+
+    @property
+    def allowed(self) -> str:
+        return self.words if isinstance(self.words, str) else self.words()
+
+
+def _one_of(default: str, meaning: str, choices: Collection[str]) -> Field:
+    return Field(default, meaning, lambda: "one of " + ", ".join(choices), lambda value: value in choices)
+
+
+def _number(default: float, meaning: str, low: float, high: float | None = None) -> Field:
+    kind = "an integer" if isinstance(default, int) else "a number"
+    if high is not None:
+        return Field(default, meaning, f"{kind} from {low} to {high}", lambda value: low <= value <= high)
+    bound, shown = (2**31, "2**31") if isinstance(default, int) else (3.4e38, "3.4e38")  # of int32 and float32
+    return Field(default, meaning, f"{kind} of at least {low} and below {shown}", lambda value: low <= value < bound)
+
+
+def _switch(default: bool, meaning: str) -> Field:
+    return Field(default, meaning, "True or False", lambda value: True)
+
+
+FIELDS: dict[str, Field] = {
+    "method": _one_of("proposal", "what is trained: a row of Table 1", registry.METHODS),
+    "task": _one_of("classification", "what is learned of the targets, and reported", TASKS),
+    "seed": _number(0, "all randomness follows from it", 0, 2**31 - 1),
+    "seeds": Field(
+        (),
+        "several seeds, trained together in one program, instead of `seed`",
+        "a tuple of different integers of at least 0, such as (0, 1, 2), or ()",
+        lambda value: (
+            all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value)
+        ),
+    ),
+    "classifier": Field(
+        "cnn",
+        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, one for photographs, "
+        "or a Flax module of your own",
+        lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
+        is_classifier,
+    ),
+    "classifier_weights": Field(
+        "",
+        "where f's training starts, but for its head: a file with the names of timm or torchvision, or 'imagenet'",
+        "'', 'imagenet' with classifier efficientnet_lite0, or the path of a .safetensors or .pth file",
+        lambda value: value == value.strip(),
+    ),
+    "classifier_averages": _one_of(
+        "moving", "whether those of batch normalisation follow the images, or stay as they came", ("moving", "fixed")
+    ),
+    "classifier_frozen": _number(0, "how many of f's first stages, the stem among them, keep their weights", 0, 1000),
+    "batch_size": _number(64, "images per step, over all devices", 1),
+    "steps": _number(4000, "steps of training, over all phases", 1),
+    "schedule": Field(
+        ("f:600", "f_m:200", "f+f_b:3200"),
+        "the phases in order, NETWORKS:SHARE of the steps; the networks of a phase train in one step",
+        "a tuple of strings such as 'f:600', 'f_m:200', 'f+f_b:3200', with networks of the method and positive shares",
+        schedule.is_schedule,
+    ),
+    "label_smoothing": _number(0.0, "share of each label that is spread over all classes", 0.0, 1.0),
+    "weight_decay": _number(0.0, "AdamW's for f, times its rate at each step; 0 is Adam", 0.0),
+    "rate.f": _number(1e-3, "Adam's learning rate for f", 0.0, 1.0),
+    "rate.f_l": _number(1e-3, "Adam's learning rate for f_l", 0.0, 1.0),
+    "rate.f_m": _number(1e-3, "Adam's learning rate for f_m", 0.0, 1.0),
+    "rate.f_b": _number(1e-3, "Adam's learning rate for f_b", 0.0, 1.0),
+    "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
+    "data.source": Field("mnist_5k", "the data set", sources.forms, sources.is_source),
+    "data.dir": Field("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
+    "data.train_split": Field("train", "tfds split, or folder, to train on", "a split of the data set", bool),
+    "data.test_split": Field("test", "tfds split, or folder, to test on", "a split of the data set", bool),
+    "data.tests": Field(
+        (),
+        "further test sets: folders beside `train` by their name, others as NAME:PATH; of tfds NAME or NAME:SPLIT",
+        "a tuple of strings NAME or NAME:PATH, whose names differ and are not train or test, or ()",
+        sources.are_tests,
+    ),
+    "data.image_size": _number(0, "images are resized to a square of this side, pixels; 0 keeps theirs", 0, 1024),
+    "data.fit": _one_of("stretch", "how images that are not square become so", FITS),
+    "data.channels": Field(
+        0,
+        "3 repeats grey images as RGB, 1 takes the luminance of photographs; 0 keeps what the images have",
+        "0, 1 or 3",
+        lambda value: value in (0, 1, 3),
+    ),
+    "data.masks": Field(
+        (),
+        "folders with the true masks of a folder's tests, TEST/CLASS/NAME, white on the object; nothing trains on them",
+        "a tuple of paths",
+        lambda value: all(isinstance(path, str) and path for path in value),
+    ),
+    "data.stream": _one_of(
+        "auto",
+        "whether images are read as steps need them: auto where they fill half of a device's memory",
+        ("auto", "never", "always"),
+    ),
+    "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
+    "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
+    "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),
+    "augment.shear": _number(0.0, "largest shear, degrees", 0.0, 60.0),
+    "augment.zoom": _number(0.1, "largest enlargement, and reduction, share of the side", 0.0, 9.0),
+    "augment.elastic": _number(0.0, "standard deviation of a smooth displacement, share of the side", 0.0, 1.0),
+    "augment.flip": _switch(False, "mirror half of the images left to right"),
+    "augment.brightness": _number(0.0, "brightness is multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.contrast": _number(0.0, "differences from the image's mean are multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.saturation": _number(0.0, "differences from the pixel's grey are multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.tint": _number(0.0, "each channel is multiplied by 1 -+ this", 0.0, 1.0),
+    "augment.blur": _number(0.0, "share of the images that is out of focus", 0.0, 1.0),
+    "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
+    "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", MASKS),
+    "mask.size": Field(
+        0,
+        "f_m sees images resized to this side, pixels, and its masks are resized back; 0 is the image's",
+        "0, or a size that networks take, such as 32, 48, 64, 96, 112, 128, up to 1024",
+        lambda value: value == 0 or (0 < value <= 1024 and padded_size(value, value) == value),
+    ),
+    "mask.binarize": _one_of("threshold", "how masks are cut before composing", BINARIZATIONS),
+    "mask.fill": _one_of("black", "what f_m puts where it sees no object", FILLS),
+    "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
+    "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
+    "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
+    "mask.border_weight": _number(0.0, "weight of the masked pixels' likeness to their image's border", 0.0),
+    "mask.width": _number(32, "channels of f_m at its image's size; twice as many at half of it, and so on", 1, 256),
+    "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
+    "mask.erosion": _number(0, "or eroded, by up to this many pixels", 0, 16),
+    "mask.aligned": _switch(True, "masks made before a phase move with their augmented image"),
+    "background.kind": _one_of("generated", "what stands behind the object", BACKGROUND_KINDS),
+    "background.families": Field(
+        (),
+        "families of random backgrounds that stand behind the pictured objects",
+        "a tuple of names in families.FAMILIES",
+        lambda value: all(isinstance(name, str) and name in families.FAMILIES for name in value),
+    ),
+    "background.photographs": Field("", "folder of photographs that do so", "a path", lambda value: True),
+    "background.training_images": _number(0, "or so many of the training images", 0),
+    "background.zoom": _number(0.0, "families, photographs and images are enlarged by up to 1 + this", 0.0, 100.0),
+    "background.copies": _number(0, "up to so many more of the object stand in a composite's background", 0, 8),
+    "background.pictured_share": _number(0.0, "share of each batch that stands before any of these", 0, 1),
+    "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),
+    "background.move": _switch(True, "roll, mirror and transpose each background at random"),
+    "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
+    "background.ink_share": _number(0.0, "share of the composites whose object is ink of another background", 0, 1),
+    "background.ink_contrast": _number(0.25, "least difference of ink and background, in [0, 1] pixel values", 0, 0.5),
+    "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
+    "log_every": _number(50, "steps between two lines of the log", 1),
+    "checkpoint_every": _number(250, "steps between two checkpoints", 1),
+    "checkpoints_kept": _number(2, "the newest checkpoints that are kept", 1),
+}
