@@ -65,7 +65,7 @@ def views(
     yield "test", dataset.test.images, labels
     for name, split in dataset.tests.items():
         yield _OF_TEST + name, split.images, split.targets
-    kept = patterns.with_halo(dataset.test.objects)
+    kept = dataset.kept(dataset.test)
     for name in _PATTERNS:
         yield name, patterns.compose_test(dataset.test.images, name, kept=kept), labels
     images, masks = (crop_to(array, dataset.shape[:2]) for array in (dataset.test.images, dataset.test.objects))
@@ -190,5 +190,5 @@ def notes(records: Sequence[dict]) -> str:
         count = next(record["count"] for record in own if record["view"] == "test")
         objects = ", ".join(dict.fromkeys(record["objects"] for record in own))
         said.append(f"{title(method)}, {dataset}: {count} images, seeds {', '.join(map(str, seeds))}; {objects}.")
-    said.append("By class: the mean over the classes. The patterns spare a halo around the object; nothing else does.")
+    said.append("By class: the mean over the classes. Accuracies in percent.")
     return "\n".join(said)

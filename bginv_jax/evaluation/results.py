@@ -53,7 +53,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
             written += figures.write(run, records, output, without=written)
         drawn.add(run.seeds[0].config.method)
     if html is not None:
-        files.write_text(html, page.render(runs, records, [output / name for name in written]))
+        files.write_text(html, page.render(runs, [*records, *of_tests], [output / name for name in written]))
     print("\n".join(["\n\n".join(map(table1.as_text, tables)), *lines]))
     print(f"written to {output}: {', '.join(written)}" + (f"; and {html}" if html else ""))
     return records
