@@ -2,7 +2,7 @@
 
 A folder to try photographs with, where there is none: --output/{train,test,field}/CLASS/NUMBER.png, and the true masks
 of the tests in --output/masks. In the studio the paper's colour depends on the class, as a photographer's day does; in
-the field other leaves and shadows stand behind. Two minutes.
+the field other leaves and shadows stand behind. Half a minute.
 """
 
 import numpy as np
