@@ -23,6 +23,7 @@ from bginv_jax.images.pixels import as_float, backdrop
 from bginv_jax.methods.contract import Layout, Method, Networks
 from bginv_jax.methods.registry import METHODS, make_method
 from bginv_jax.methods.schedule import Phase, make_phases
+from bginv_jax.networks.averaging import AVERAGE, restarted
 from bginv_jax.networks.classifiers import STAGED, frozen_parameters
 from bginv_jax.networks.pretrained import IMAGENET, find_weights, fit_weights, load_weights
 from bginv_jax.training import devices as hardware
@@ -107,7 +108,9 @@ class Run:
         tensors, kind = load_weights(weights), STAGED[self.config.classifier]
 
         def insert(state: TrainState) -> TrainState:
-            params, statistics = split_variables({"f": fit_weights(kind.names, tensors, state.networks()["f"])})
+            before = state.networks()["f"]
+            fitted = fit_weights(kind.names, tensors, {name: before[name] for name in before if name != AVERAGE})
+            params, statistics = split_variables({"f": restarted(fitted) if AVERAGE in before else fitted})
             return state._replace(params={**state.params, **params}, statistics={**state.statistics, **statistics})
 
         try:
