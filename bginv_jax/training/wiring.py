@@ -121,7 +121,8 @@ class Run:
         _LOG.info("f starts from the weights %s, all but its head", weights)
         if kind.note and weights != IMAGENET:
             _LOG.info("%s", kind.note)
-        return lambda state: jax.tree.map(jnp.asarray, insert(state))
+        # Copies: steps write into the state, whose weights and average must not lie in one place.
+        return lambda state: jax.tree.map(jnp.array, insert(state))
 
     def of_each_seed(self, networks: Networks) -> list[Networks]:
         """Variables of a state as those of each of its seeds."""
