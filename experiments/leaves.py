@@ -24,7 +24,7 @@ def get_config(row: str = "proposal"):
     config.method, _, variant = row.partition("_")
     config.data.source = "folder:leaves"
     config.data.tests = ("field",)
-    config.data.image_size = 128
+    config.data.image_size = 112
     config.classifier = "efficientnet_lite0"
     config.classifier_weights = "imagenet"
     config.classifier_average = 0.998
@@ -36,11 +36,11 @@ def get_config(row: str = "proposal"):
     if variant == "outside" or row == "proposal":
         config.augment.update(OUTSIDE)
     config.log_every, config.checkpoint_every = 50, 100
-    schedules = {"vanilla": ("f:2100",), "attention": ("f:2100", "f_l:400")}
-    config.schedule = schedules.get(config.method, ("f:200", "f_m:250", "f+f_b:1900"))
-    config.steps = {"vanilla": 2100, "attention": 2500}.get(config.method, 2350)
+    schedules = {"vanilla": ("f:1900",), "attention": ("f:1900", "f_l:400")}
+    config.schedule = schedules.get(config.method, ("f:250", "f_m:250", "f+f_b:1650"))
+    config.steps = {"vanilla": 1900, "attention": 2300}.get(config.method, 2150)
     if config.method == "proposal":
-        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 4.0})
+        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 3.0})
         config.mask.update({"area": 0.9, "variation_weight": 0.05, "halo": 0, "erosion": 1})
         config.background.update({"families": BACKGROUNDS, "training_images": 4000, "zoom": 5.0})
         config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "copies": 0 if variant else 2})

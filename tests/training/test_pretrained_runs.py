@@ -79,9 +79,9 @@ def test_a_run_starts_from_the_weights_with_a_head_of_each_seeds_own(trained):
 def test_fixed_averages_stay_and_f_predicts_with_the_average_of_its_weights(trained, tmp_path):
     config = changed(trained[0], classifier_frozen=0, classifier_averages="fixed", classifier_average=0.5, seeds=())
     start, final = _start(config), loop.train(config, tmp_path)
-    assert same_bits(start.params["f"], start.statistics["f"]["average"])  # of the weights that were put in
+    assert same_bits(start.params["f"], start.statistics["f"]["average"]["weights"])  # of the weights that were put in
     assert same_bits(start.statistics["f"]["batch_stats"], final.statistics["f"]["batch_stats"])
-    weights, average = final.params["f"], final.statistics["f"]["average"]
+    weights, average = final.params["f"], final.statistics["f"]["average"]["weights"]
     assert not same_bits(weights["head"], average["head"])
     run = wiring.wire(config, sources.load(config.data))
     images = run.dataset.test.images[:3]
