@@ -249,3 +249,15 @@ def test_vanilla_trains_f_alone():
         configs.validate(config)
     config.schedule = ("f:1",)
     configs.validate(config)
+
+
+def test_every_row_of_hands_is_valid_and_sees_the_studio_alone():
+    hands = runpy.run_path(str(FOLDER / "hands.py"))
+    rows = {row: hands["get_config"](row) for row in hands["SCHEDULES"]}
+    for row, config in rows.items():
+        configs.validate(config)
+        assert (config.method, config.background.photographs, config.data.masks) == (row, "", ())
+        assert set(config.background.families) <= set(families.DEVELOPMENT)
+        assert config.augment == rows["vanilla"].augment
+    with pytest.raises(ValueError, match="the row is 'best'; allowed: proposal, vanilla, attention"):
+        hands["get_config"]("best")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import config as configs
-from bginv_jax.evaluation import scoring, table1
+from bginv_jax.evaluation import scoring, table1, test_sets
 from bginv_jax.evaluation.records import measure_of, measure_title, rows
 from bginv_jax.training import provenance
 
@@ -57,6 +57,15 @@ def _table(records: Sequence[dict]) -> str:
     for line in table1.lines(records):
         lines.append(_row(' class="poster"' if line.poster else "", "td", [line.title, *line.cells]))
     return "<table>" + "\n".join(lines) + "</table>"
+
+
+def _test_sets(records: Sequence[dict]) -> list[str]:
+    """The table of several test sets under its heading; [] where `test_sets.table` has none."""
+    head, *lines = test_sets.table(records) or [[]]
+    if not lines:
+        return []
+    cells = "\n".join([_row("", "th", head), *(_row("", "td", line) for line in lines)])
+    return [element("h2", "Test sets, as they are"), f"<table>{cells}</table>"]
 
 
 def _picture(path: Path) -> str:
@@ -112,7 +121,7 @@ def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures
 
     Args:
       runs: that were scored.
-      records: of all of them.
+      records: of all of them, and of their further test sets.
       pictures: PNG and GIF files, shown in this order; other files are passed over.
     """
     shown = [_picture(path) for path in pictures if path.name in _CAPTIONS]
@@ -124,6 +133,7 @@ def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures
             "ICPR 2020), mean ± standard deviation where there are several seeds.",
         ),
         *([_table(records)] if rows(records) else []),
+        *_test_sets(records),
         *shown,
         element("h2", "How it was trained"),
         *map(_run, runs),

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import files
-from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
 from bginv_jax.evaluation.records import rows
 from bginv_jax.jax_settings import own_settings
@@ -28,10 +27,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     Raises:
       ValueError: if two runs are the same method and seed on the same data set, or a file could not be written.
     """
-    keys = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
-    for key in keys:
-        if keys.count(key) > 1:  # known before minutes of scoring
-            raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
+    scoring.check_distinct(runs)  # known before minutes of scoring
     output = files.check_folder(output, field="output", files=FILES)
     html = None if html is None else files.check_file(html, field="html")
     records = [record for run in runs for record in scoring.score(run)]
@@ -57,7 +53,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
             written += figures.write(run, records, output, without=written)
         drawn.add(run.seeds[0].config.method)
     if html is not None:
-        files.write_text(html, page.render(runs, records, [output / name for name in written]))
+        files.write_text(html, page.render(runs, [*records, *of_tests], [output / name for name in written]))
     print("\n".join(["\n\n".join(map(table1.as_text, tables)), *lines]))
     print(f"written to {output}: {', '.join(written)}" + (f"; and {html}" if html else ""))
     return records

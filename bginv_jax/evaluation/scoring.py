@@ -113,6 +113,18 @@ def check_marked(runs: Iterable[TrainedRun]) -> None:
             )
 
 
+def check_distinct(runs: Iterable[TrainedRun]) -> None:
+    """Refuses two runs of one method and seed on the same data set, which a table would mix.
+
+    Raises:
+      InputError: names them.
+    """
+    keys = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise InputError("two of the workdirs hold {}, {}, seed {}; expected each once".format(*key))
+
+
 def record(task: Task, measures: dict[str, np.ndarray]) -> dict[str, Any]:
     """What a record says of all images, from the task's measures of each; other than the accuracy, it is named."""
     values = task.record(measures)
@@ -181,8 +193,8 @@ def score_tests(run: TrainedRun) -> list[dict]:
     return [one for records in by_test for one in records]
 
 
-def mask_overlaps(run: TrainedRun) -> list[float]:
-    """The mean IoU, in percent, of each seed's cut masks with the true objects of the test images; [] without masks."""
+def image_overlaps(run: TrainedRun) -> list[np.ndarray]:
+    """The IoU of each test image's cut mask with its true object, for each seed: (N,) in [0, 1]; [] without masks."""
     method, test = run.seeds[0].method, run.dataset.test
     if method.predict_mask is None or not run.dataset.marked:
         return []
@@ -191,7 +203,12 @@ def mask_overlaps(run: TrainedRun) -> list[float]:
     for part in test.parts():
         for one, found in zip(run.seeds, shares, strict=True):
             found.append(overlap(forward(one.networks, part.images) > 0.5, part.objects))
-    return [100 * float(np.concatenate(found).mean()) for found in shares]
+    return [np.concatenate(found) for found in shares]
+
+
+def mask_overlaps(run: TrainedRun) -> list[float]:
+    """The mean of `image_overlaps` of each seed, in percent; [] without masks."""
+    return [100 * float(shares.mean()) for shares in image_overlaps(run)]
 
 
 def sweep(run: TrainedRun) -> list[dict]:

@@ -109,3 +109,18 @@ def test_it_holds_the_table_config_seeds_versions_commit_and_commands(page_and_p
 def test_what_it_is_given_is_escaped(page_and_png):
     for markup in ("<script", "<b>", "<i>"):
         assert markup not in page_and_png[0]
+
+
+def test_several_test_sets_have_a_table_of_their_own(page_and_png):
+    assert "Test sets, as they are" not in page_and_png[0]  # its records say no mean over classes
+    record = {"dataset": "<i>d</i>", "method": "vanilla", "seed": 0, "background": "none", "count": 8}
+    records = [
+        record | {"accuracy": 50.0, "mean_class_accuracy": 40.0},
+        record | {"accuracy": 25.0, "mean_class_accuracy": 20.0, "test": "field"},
+    ]
+    reader = _Reader()
+    reader.feed(page.render([], records, []))
+    assert reader.open == []
+    assert reader.cells[:4] == ["Test set", "Images", "Accuracy (%)", "Mean over classes (%)"]
+    assert reader.cells[4:8] == ["Vanilla CNN, <i>d</i>: test", "8", "50.0", "40.0"]
+    assert reader.cells[8:] == ["Vanilla CNN, <i>d</i>: field", "8", "25.0", "20.0"]
