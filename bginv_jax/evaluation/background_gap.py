@@ -166,9 +166,11 @@ def table(records: Sequence[dict]) -> list[list[str]]:
 
     A line for each test set and view, then BG-gap and masks.
     """
-    keys = dict.fromkeys((record["method"], record["dataset"]) for record in records)
     order = list(TITLES)
-    keys = sorted(keys, key=lambda key: order.index(key[0]) if key[0] in order else len(order))
+    keys = sorted(
+        {(record["method"], record["dataset"]): None for record in records},
+        key=lambda key: order.index(key[0]) if key[0] in order else len(order),
+    )
     several = len({dataset for _, dataset in keys}) > 1
     columns = {}
     for method, dataset in keys:
