@@ -73,6 +73,9 @@ FIELDS: dict[str, Field] = {
     "classifier_averages": _one_of(
         "moving", "whether those of batch normalisation follow the images, or stay as they came", ("moving", "fixed")
     ),
+    "classifier_average": _number(
+        0.0, "decay of the average of f's weights with which it predicts; 0 predicts with the last", 0.0, 0.9999
+    ),
     "classifier_frozen": _number(0, "how many of f's first stages, the stem among them, keep their weights", 0, 1000),
     "batch_size": _number(64, "images per step, over all devices", 1),
     "steps": _number(4000, "steps of training, over all phases", 1),

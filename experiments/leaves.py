@@ -14,7 +14,7 @@ from bginv_jax.errors import InputError
 ROWS = ("proposal", "vanilla", "attention", "vanilla_outside", "proposal_inside")
 INSIDE = {"rotation": 180.0, "shift": 0.1, "zoom": 0.25, "flip": True, "brightness": 0.2}
 BACKGROUNDS = ("smooth", "fractal", "blobs", "segments", "triangles", "cells")  # of families.DEVELOPMENT
-OUTSIDE = {"zoom": 1.2, "shift": 0.2, "brightness": 0.4, "contrast": 0.3, "saturation": 0.3, "tint": 0.1, "blur": 0.3}
+OUTSIDE = {"zoom": 1.0, "shift": 0.2, "brightness": 0.4, "contrast": 0.3, "saturation": 0.3, "tint": 0.1, "blur": 0.3}
 
 
 def get_config(row: str = "proposal"):
@@ -24,10 +24,10 @@ def get_config(row: str = "proposal"):
     config.method, _, variant = row.partition("_")
     config.data.source = "folder:leaves"
     config.data.tests = ("field",)
-    config.data.image_size = 128
+    config.data.image_size = 112
     config.classifier = "efficientnet_lite0"
     config.classifier_weights = "imagenet"
-    config.classifier_averages = "fixed"
+    config.classifier_average = 0.998
     config.batch_size = 32
     config.rate.f = 5e-4
     config.weight_decay = 0.05
@@ -36,12 +36,11 @@ def get_config(row: str = "proposal"):
     if variant == "outside" or row == "proposal":
         config.augment.update(OUTSIDE)
     config.log_every, config.checkpoint_every = 50, 100
-    config.schedule = {"vanilla": ("f:1600",), "attention": ("f:1600", "f_l:400")}.get(
-        config.method, ("f:200", "f_m:250", "f+f_b:1400")
-    )
-    config.steps = {"vanilla": 1600, "attention": 2000}.get(config.method, 1850)
+    schedules = {"vanilla": ("f:1900",), "attention": ("f:1900", "f_l:400")}
+    config.schedule = schedules.get(config.method, ("f:250", "f_m:250", "f+f_b:1650"))
+    config.steps = {"vanilla": 1900, "attention": 2300}.get(config.method, 2150)
     if config.method == "proposal":
-        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 4.0})
+        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 3.0})
         config.mask.update({"area": 0.9, "variation_weight": 0.05, "halo": 0, "erosion": 1})
         config.background.update({"families": BACKGROUNDS, "training_images": 4000, "zoom": 5.0})
         config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "copies": 0 if variant else 2})

@@ -208,6 +208,11 @@ def test_wrong_types_and_names_are_refused():
             r"'imagenet'; allowed: '' or a file with classifier resnet50; ",
         ),
         (
+            "resnet18",
+            {"classifier_averages": "fixed"},
+            r"config.classifier_averages is 'fixed'; allowed: moving without config.classifier_weights",
+        ),
+        (
             "cnn",
             {"mask.size": 16, "mask.kind": "nonzero", "schedule": ("f+f_b:1",)},
             r"config.mask.size is 16; allowed: 0",

@@ -168,7 +168,7 @@ def table(records: Sequence[dict]) -> list[list[str]]:
     """
     order = list(TITLES)
     keys = sorted(
-        dict.fromkeys((record["method"], record["dataset"]) for record in records),
+        {(record["method"], record["dataset"]): None for record in records},
         key=lambda key: order.index(key[0]) if key[0] in order else len(order),
     )
     several = len({dataset for _, dataset in keys}) > 1

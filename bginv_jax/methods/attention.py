@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.images import attention
-from bginv_jax.methods.configured import make_configured
+from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
+from bginv_jax.networks.averaging import predicting
 from bginv_jax.networks.classifiers import LocalClassifier
 from bginv_jax.networks.contract import Network, Variables, flax_network
 
@@ -69,12 +70,12 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
 
     def truncated(variables: Variables, x: jax.Array) -> jax.Array:
-        maps = f.apply(variables, x, truncated=True)
+        maps = f.apply(predicting(variables), x, truncated=True)
         assert isinstance(maps, jax.Array)
         return maps
 
     return make_attention(
-        flax_network(f, shape),
+        make_network(config, f, shape=shape),
         truncated,
         flax_network(LocalClassifier(task.outputs), shape, maps.shape[-1:]),
         task,

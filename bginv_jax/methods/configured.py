@@ -3,7 +3,9 @@
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from bginv_jax.networks.averaging import averaged
 from bginv_jax.networks.classifiers import make_classifier
+from bginv_jax.networks.contract import Network, flax_network
 
 
 def make_configured(config: ConfigDict, outputs: int, *, shape: tuple[int, int, int]) -> nn.Module:
@@ -19,3 +21,9 @@ def make_configured(config: ConfigDict, outputs: int, *, shape: tuple[int, int, 
         fixed=config.classifier_averages == "fixed",
         shape=shape,
     )
+
+
+def make_network(config: ConfigDict, module: nn.Module, *, shape: tuple[int, int, int]) -> Network:
+    """f of `make_configured` as a network, which predicts with its average weights if the config says so."""
+    network = flax_network(module, shape)
+    return averaged(network, config.classifier_average) if config.classifier_average else network

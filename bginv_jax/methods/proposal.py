@@ -12,7 +12,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.masks import binarize, mean_area, total_variation
-from bginv_jax.methods.configured import make_configured
+from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
@@ -137,7 +137,7 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
     if config.mask.kind == "nonzero":
         f_m = stateless(lambda key: {}, lambda params, x: (x > 0).any(axis=-1, keepdims=True).astype(x.dtype))
     return make_proposal(
-        flax_network(f, shape),
+        make_network(config, f, shape=shape),
         f_m,
         background_source(background.kind, shape, background.tiles),
         task,

@@ -3,10 +3,10 @@
 from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
-from bginv_jax.methods.configured import make_configured
+from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.tasks import Task
-from bginv_jax.networks.contract import Network, flax_network
+from bginv_jax.networks.contract import Network
 
 
 def make_vanilla(f: Network, task: Task) -> Method:
@@ -27,4 +27,4 @@ def make_vanilla(f: Network, task: Task) -> Method:
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     f = make_configured(config, task.outputs, shape=description.input_shape)
-    return make_vanilla(flax_network(f, description.input_shape), task)
+    return make_vanilla(make_network(config, f, shape=description.input_shape), task)

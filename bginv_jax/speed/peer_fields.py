@@ -35,6 +35,7 @@ FIELDS: dict[str, str | Only] = {
     "classifier": Only(("cnn",)),
     "classifier_weights": Only(("",)),
     "classifier_averages": Only(("moving",)),
+    "classifier_average": Only((0.0,)),
     "classifier_frozen": Only((0,)),
     "batch_size": READ,
     "steps": FREE,

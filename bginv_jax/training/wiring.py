@@ -23,6 +23,7 @@ from bginv_jax.images.pixels import as_float, backdrop
 from bginv_jax.methods.contract import Layout, Method, Networks
 from bginv_jax.methods.registry import METHODS, make_method
 from bginv_jax.methods.schedule import Phase, make_phases
+from bginv_jax.networks.averaging import AVERAGE, restarted
 from bginv_jax.networks.classifiers import STAGED, frozen_parameters
 from bginv_jax.networks.pretrained import IMAGENET, find_weights, fit_weights, load_weights
 from bginv_jax.training import devices as hardware
@@ -107,7 +108,9 @@ class Run:
         tensors, kind = load_weights(weights), STAGED[self.config.classifier]
 
         def insert(state: TrainState) -> TrainState:
-            params, statistics = split_variables({"f": fit_weights(kind.names, tensors, state.networks()["f"])})
+            before = state.networks()["f"]
+            fitted = fit_weights(kind.names, tensors, {name: before[name] for name in before if name != AVERAGE})
+            params, statistics = split_variables({"f": restarted(fitted) if AVERAGE in before else fitted})
             return state._replace(params={**state.params, **params}, statistics={**state.statistics, **statistics})
 
         try:
@@ -118,7 +121,8 @@ class Run:
         _LOG.info("f starts from the weights %s, all but its head", weights)
         if kind.note and weights != IMAGENET:
             _LOG.info("%s", kind.note)
-        return lambda state: jax.tree.map(jnp.asarray, insert(state))
+        # Copies: steps write into the state, whose weights and average must not lie in one place.
+        return lambda state: jax.tree.map(jnp.array, insert(state))
 
     def of_each_seed(self, networks: Networks) -> list[Networks]:
         """Variables of a state as those of each of its seeds."""

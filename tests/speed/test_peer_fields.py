@@ -26,6 +26,7 @@ OTHERS = [
     ("classifier", "lenet", "cnn"),
     ("classifier_weights", "imagenet", "''"),
     ("classifier_averages", "fixed", "moving"),
+    ("classifier_average", 0.9, "0.0"),
     ("classifier_frozen", 1, "0"),
     ("label_smoothing", 0.1, "0.0"),
     ("weight_decay", 0.1, "0.0"),

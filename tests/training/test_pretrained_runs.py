@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+import bginv_jax
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
+from bginv_jax.images.pixels import as_float
 from bginv_jax.networks import classifiers
 from bginv_jax.networks.efficientnet import Convolved
 from bginv_jax.networks.staged import Staged, batch_norm, same_margins
@@ -20,10 +22,10 @@ from tests.training import registered
 pytestmark = pytest.mark.usefixtures("registry", "tiny_classifier")
 
 
-def _tiny(classes, *, frozen=0):
+def _tiny(classes, *, frozen=0, fixed=False):
     """A classifier of three stages, each of which halves the side."""
     stages = [Convolved(4, 3, 2, same_margins, batch_norm(1e-3, 0.9), parent=None) for _ in range(3)]
-    return Staged(classes, tuple(stages), frozen=frozen)
+    return Staged(classes, tuple(stages), frozen=frozen, fixed=fixed)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,20 @@ def test_a_run_starts_from_the_weights_with_a_head_of_each_seeds_own(trained):
         np.testing.assert_array_equal(f["stages_2"]["bn"]["scale"][seed], tensors["stages_2.bn.weight"])
         np.testing.assert_array_equal(statistics["stages_0"]["bn"]["var"][seed], tensors["stages_0.bn.running_var"])
     assert (f["head"]["kernel"][0] != f["head"]["kernel"][1]).all()
+
+
+def test_fixed_averages_stay_and_f_predicts_with_the_average_of_its_weights(trained, tmp_path):
+    config = changed(trained[0], classifier_frozen=0, classifier_averages="fixed", classifier_average=0.5, seeds=())
+    start, final = _start(config), loop.train(config, tmp_path)
+    assert same_bits(start.params["f"], start.statistics["f"]["average"]["weights"])  # of the weights that were put in
+    assert same_bits(start.statistics["f"]["batch_stats"], final.statistics["f"]["batch_stats"])
+    weights, average = final.params["f"], final.statistics["f"]["average"]["weights"]
+    assert not same_bits(weights["head"], average["head"])
+    run = wiring.wire(config, sources.load(config.data))
+    images = run.dataset.test.images[:3]
+    f = classifiers.make_classifier("tiny", len(run.dataset.class_names), fixed=True)
+    expected = f.apply({"params": average, "batch_stats": final.statistics["f"]["batch_stats"]}, as_float(images))
+    np.testing.assert_allclose(bginv_jax.load_predictor(tmp_path)(images), expected, atol=1e-5)
 
 
 def test_frozen_stages_keep_every_bit_and_the_others_train(trained):
