@@ -146,7 +146,9 @@ FIELDS: dict[str, Field] = {
     "mask.area": _number(0.2, "mean of a mask that costs nothing, share of the image", 0.0, 1.0),
     "mask.area_weight": _number(1.0, "weight of relu(mean(m) - area) in f_m's loss", 0.0),
     "mask.variation_weight": _number(0.1, "weight of the mask's total variation in f_m's loss", 0.0),
-    "mask.border_weight": _number(0.0, "weight of the masked pixels' likeness to their image's border", 0.0),
+    "mask.border_weight": _number(
+        0.0, "weight of masks that show what looks like the border of their image, and hide the rest", 0.0
+    ),
     "mask.width": _number(32, "channels of f_m at its image's size; twice as many at half of it, and so on", 1, 256),
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
     "mask.erosion": _number(0, "or eroded, by up to this many pixels", 0, 16),

@@ -29,7 +29,8 @@ class MaskOptions(NamedTuple):
     binarize: how, one of `images.masks.BINARIZATIONS`.
     area: the mean of a mask that costs nothing, and the share that "quantile" keeps.
     area_weight, variation_weight: of relu(mean(m) - area) and of total variation in f_m's loss.
-    border_weight: of the mean of m times the likeness of each pixel to the image's border, in f_m's loss.
+    border_weight: of how much m disagrees with what the image's border tells, m l + (1 - m) (1 - l) with the likeness l
+      of each pixel to the border, on average.
     """
 
     binarize: str = "threshold"
@@ -74,7 +75,8 @@ def make_proposal(
         penalty = mask.area_weight * nn.relu(area - mask.area).mean()
         penalty += mask.variation_weight * total_variation(m).mean()
         if mask.border_weight:
-            penalty += mask.border_weight * (m * batch.likeness).mean()
+            alike = batch.likeness
+            penalty += mask.border_weight * (m * alike + (1 - m) * (1 - alike)).mean()
         contrast = m.max(axis=(1, 2, 3)) - m.min(axis=(1, 2, 3))
         metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
         return loss + penalty, cut(lax.stop_gradient(m)), metrics, changed

@@ -68,17 +68,17 @@ def test_mask_variation_by_hand():
     assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * 0.3 + 0.5 * (2 / 4))
 
 
-def test_what_looks_like_the_border_costs_where_it_is_shown():
+def test_showing_what_looks_like_the_border_costs_and_hiding_the_rest():
     method = make_proposal(F, F_M, F_B, SQUARES, mask=MASK._replace(border_weight=4.0), variation=Variation())
     assert method.takes_likeness
     assert not _method().takes_likeness
     networks = method.init(jax.random.key(0))
     likeness = jnp.array([1.0, 0.5, 0.0, 0.0]).reshape(1, 2, 2, 1).repeat(2, axis=0)
     loss, metrics = objective(method, networks, batch(likeness=likeness), ("f_m",))
-    assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * (0.5 - 0.2) + 4.0 * 0.5 * 1.5 / 4)
+    assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * (0.5 - 0.2) + 4.0 * 0.5)
     without, _ = objective(_method(), networks, batch(), ("f_m",))
     slope = gradients(method, networks, batch(likeness=likeness), ("f_m",))["f_m"]
-    assert slope == pytest.approx(gradients(_method(), networks, batch(), ("f_m",))["f_m"] + 4.0 * 1.5 / 4)
+    assert slope == pytest.approx(gradients(_method(), networks, batch(), ("f_m",))["f_m"] + 4.0 * (1 + 0 - 1 - 1) / 4)
     assert without < loss
 
 
