@@ -30,6 +30,7 @@ def get_config(row: str = "proposal"):
     config.classifier_average = 0.998
     config.batch_size = 32
     config.rate.f = 5e-4
+    config.rate.f_m = 2e-3
     config.weight_decay = 0.05
     config.label_smoothing = 0.1
     config.augment.update(INSIDE)
@@ -37,10 +38,10 @@ def get_config(row: str = "proposal"):
         config.augment.update(OUTSIDE)
     config.log_every, config.checkpoint_every = 50, 100
     schedules = {"vanilla": ("f:1900",), "attention": ("f:1900", "f_l:400")}
-    config.schedule = schedules.get(config.method, ("f:250", "f_m:200", "f+f_b:1450"))
-    config.steps = {"vanilla": 1900, "attention": 2300}.get(config.method, 1900)
+    config.schedule = schedules.get(config.method, ("f:250", "f_m:500", "f+f_b:1450"))
+    config.steps = {"vanilla": 1900, "attention": 2300}.get(config.method, 2200)
     if config.method == "proposal":
-        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 2.0})
+        config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 3.0})
         config.mask.update({"area": 0.9, "variation_weight": 0.05, "halo": 0, "erosion": 1})
         config.background.update({"families": BACKGROUNDS, "training_images": 4000, "zoom": 5.0})
         config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "copies": 0 if variant else 2})
