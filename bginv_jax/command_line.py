@@ -232,6 +232,6 @@ def run(
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
-    flags.FLAGS.set_gnu_getopt(bool(arguments))
+    flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments, so that a stray one is named as such
     with _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

@@ -65,9 +65,8 @@ class _Painter(nn.Module):
 def _small_networks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(classifiers.CLASSIFIERS, "cnn", _Linear)
-        patch.setattr(attention, "Classifier", _Linear)
         patch.setattr(attention, "LocalClassifier", _Local)
-        patch.setattr(proposal, "MaskGenerator", _Mask)
+        patch.setattr(proposal, "MaskGenerator", lambda width: _Mask())
         patch.setattr(generators, "BackgroundGenerator", _Painter)
         yield
 
