@@ -22,6 +22,7 @@ from bginv_jax.evaluation.predictors import Trained, find_workdir, load_trained
 from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.contract import Networks
+from bginv_jax.networks.averaging import predicting
 from bginv_jax.training import provenance
 
 PREDICT, MASK, WEIGHTS, MODEL, CARD = FILES = (
@@ -172,7 +173,8 @@ def write(
     records, scored = find_scores(
         find_workdir(workdir), trained, source=source, folder=folder, masks=masks, score=score
     )
-    method, networks, description = trained.method, trained.networks, trained.description
+    method, description = trained.method, trained.description
+    networks = {name: predicting(variables) for name, variables in trained.networks.items()}
     contents = {PREDICT: to_program(method.predict, networks, description)}
     if method.predict_mask is not None:
         contents[MASK] = to_program(method.predict_mask, networks, description, cropped=True)

@@ -34,6 +34,8 @@ FILES = ("figure1.png", "figure2.png", "figure3.png", "figure4.png", "figure4.gi
 
 _ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
 _COLUMNS = 7
+_LIKELIEST = 5  # classes
+_SHORT = 2  # letters of a name that stands below its bar
 _DPI = 150
 
 
@@ -129,15 +131,27 @@ def networks_figure(x: np.ndarray, m: np.ndarray, b: np.ndarray, show_prediction
 
 
 def bars(shares: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Callable[[Any, int], None]:
-    """Predictions as bars: shares (N, classes) from 0 to 1, labels (N,) in colour, names of the classes."""
+    """Predictions as bars: shares (N, classes) from 0 to 1, labels (N,) in colour, names of the classes.
+
+    Where names are words, the likeliest classes alone have a bar, with the name on it.
+    """
+
+    def colours(i, shown):
+        return [_BLUE if label == labels[i] else _GREY for label in shown]
 
     def draw(axes, i):
-        colours = [_BLUE if label == labels[i] else _GREY for label in range(len(names))]
-        axes.bar(range(len(names)), shares[i], color=colours)
+        axes.bar(range(len(names)), shares[i], color=colours(i, range(len(names))))
         axes.set(ylim=(0, 1.05), box_aspect=1)
-        axes.set_xticks(range(len(names)), names, fontsize=6, rotation=90 if max(map(len, names)) > 2 else 0)
+        axes.set_xticks(range(len(names)), names, fontsize=6)
 
-    return draw
+    def draw_likeliest(axes, i):
+        shown = np.argsort(shares[i], kind="stable")[-_LIKELIEST:]
+        axes.barh(range(len(shown)), shares[i][shown], color=colours(i, shown), alpha=0.6)
+        axes.set(xlim=(0, 1.05), box_aspect=1)
+        for place, label in enumerate(shown):
+            axes.text(0.03, place, names[label], va="center", fontsize=6, clip_on=True)
+
+    return draw if max(map(len, names)) <= _SHORT else draw_likeliest
 
 
 def texts(words: Sequence[str]) -> Callable[[Any, int], None]:

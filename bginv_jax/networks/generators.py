@@ -42,7 +42,7 @@ def at_size(network: Network, size: int) -> Network:
     """
 
     def apply(variables, x, *, train=False, key=None):
-        small = jax.image.resize(x, (len(x), size, size, x.shape[-1]), "linear")
+        small = jax.image.resize(x, (x.shape[0], size, size, x.shape[-1]), "linear")
         masks, variables = network.apply(variables, small, train=train, key=key)
         return jax.image.resize(masks, (*x.shape[:3], 1), "linear"), variables
 

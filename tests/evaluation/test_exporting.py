@@ -159,6 +159,7 @@ def test_every_classifier_takes_a_batch_of_any_size_on_both_platforms(module_con
         ({"method": "attention", "schedule": ("f:1",)}, "predict", "10"),
         ({"method": "vanilla", "schedule": ("f:1",)}, "predict", "10"),
         ({}, "predict_mask", "28,28,1"),
+        ({"mask": {"size": 16}}, "predict_mask", "28,28,1"),
         ({"mask": {"kind": "nonzero"}, "schedule": ("f:1", "f+f_b:1")}, "predict_mask", "28,28,1"),
     ],
 )

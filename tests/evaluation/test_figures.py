@@ -44,6 +44,16 @@ def test_figure_1_has_an_accuracy_under_each_picture():
         np.testing.assert_array_equal(_picture(one), backgrounds.compose_test(x, name)[0, ..., 0])
 
 
+def test_of_classes_with_words_for_names_the_likeliest_have_a_bar_with_the_name_on_it():
+    names = [f"leaf_{i}" for i in range(8)]
+    axes = figures.grid(1, 1)[1][0, 0]
+    figures.bars(np.array([[0.3, 0.02, 0.1, 0.25, 0.05, 0.2, 0.04, 0.04]]), np.array([3]), names)(axes, 0)
+    assert [text.get_text() for text in axes.texts] == [f"leaf_{i}" for i in (4, 2, 5, 3, 0)]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.05, 0.1, 0.2, 0.25, 0.3])
+    colours = [bar.get_facecolor() for bar in axes.patches]
+    assert [colours.count(colour) for colour in colours] == [4, 4, 4, 1, 4]
+
+
 def test_figure_2_draws_the_box_and_the_crop():
     x = np.zeros((2, 32, 32, 1), np.float32)
     x[:, 8:16, 8:24] = 1.0
