@@ -1,10 +1,13 @@
-"""Random light: what a camera outside changes of a picture, without moving a pixel. One key for each image.
+"""Random light and colours: what changes of a picture without moving a pixel. One key for each image.
 
 Images are (N, H, W, C) float32 in [0, 1].
 """
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
+
+_SPREAD = 4.0  # of the mixtures: most of a channel comes from one, and all of a colour from any
 
 
 def vary_light(
@@ -62,3 +65,24 @@ def _blurred(keys: jax.Array, images: jax.Array, share: float) -> jax.Array:
     means = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
     amounts = jax.vmap(amount)(keys)[:, None, None, None]
     return images + amounts * (means - images)
+
+
+def recolour(keys: jax.Array, images: jax.Array) -> jax.Array:
+    """Patterns in other colours: each channel becomes a random mixture of the image's own, and is inverted or not.
+
+    What paints for a loss finds one pair of colours that f minds most and paints nothing else; so it finds a pattern.
+
+    Args:
+      keys: (N,).
+      images: (N, H, W, C); of one channel they are inverted or not.
+    """
+
+    def draw(key):
+        mixture_key, inversion_key = jax.random.split(key)
+        channels = images.shape[-1]
+        mixture = nn.softmax(_SPREAD * jax.random.normal(mixture_key, (channels, channels)), axis=0)
+        return mixture, jax.random.bernoulli(inversion_key, shape=(1, 1, channels))
+
+    mixtures, inverted = jax.vmap(draw)(keys)
+    mixed = jnp.einsum("nhwc,ncd->nhwd", images, mixtures)
+    return jnp.where(inverted, 1 - mixed, mixed)

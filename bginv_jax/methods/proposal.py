@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
+from bginv_jax.images.light import recolour
 from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
@@ -49,6 +50,7 @@ def make_proposal(
     mask: MaskOptions,
     variation: Variation,
     brightness_weight: float = 1.0,
+    recoloured: bool = False,
 ) -> Method:
     """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
 
@@ -61,6 +63,7 @@ def make_proposal(
       mask: what f_m is held to.
       variation: what is random in composites.
       brightness_weight: of relu(mean(b) - 0.5), which f_b minimises, on images of one channel.
+      recoloured: what f_b paints is seen in random colours, as `images.light.recolour`.
     """
 
     def cut(m):
@@ -89,6 +92,8 @@ def make_proposal(
         kept = batch.layout.kept
         _, _, painted_keys = batch.layout.split(keys)
         b, changed = paint(networks, painter_keys(painted_keys), train=True, key=network_key(keys, 2))
+        if recoloured:
+            b = recolour(jax.vmap(lambda key: jax.random.fold_in(key, 5))(painted_keys), b)
         excess = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(1)
         cost = brightness_weight * excess.sum() / max(1, len(b))
         b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
@@ -153,4 +158,5 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
             copies=background.copies,
         ),
         brightness_weight=background.brightness_weight,
+        recoloured=background.recolour,
     )

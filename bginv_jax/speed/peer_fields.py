@@ -91,6 +91,7 @@ FIELDS: dict[str, str | Only] = {
     "background.pictured_share": Only((0.0,)),
     "background.tiles": READ,
     "background.move": READ,
+    "background.recolour": Only((False,)),
     "background.brightness_weight": READ,
     "background.ink_share": Only((0.0,)),
     "background.ink_contrast": FREE,  # without ink

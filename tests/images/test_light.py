@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.images.light import vary_light
+from bginv_jax.images.light import recolour, vary_light
 
 
 def _keys(count):
@@ -68,3 +68,32 @@ def test_everything_stays_within_0_and_1(images):
     varied = vary_light(_keys(200), images, brightness=0.9, contrast=0.9, saturation=0.9, tint=0.9, blur=1.0)
     assert varied.min() >= 0
     assert varied.max() <= 1
+
+
+def test_recoloured_channels_are_mixtures_of_the_images_own(images):
+    varied = np.asarray(recolour(_keys(200), images), np.float64).reshape(200, -1, 3)
+    own = np.asarray(images, np.float64).reshape(200, -1, 3)
+    corrected = [np.linalg.lstsq(np.c_[a, np.ones(len(a))], b, rcond=None)[0] for a, b in zip(own, varied, strict=True)]
+    weights, constant = np.array([c[:3] for c in corrected]), np.array([c[3] for c in corrected])
+    signs = np.where(constant > 0.5, -1.0, 1.0)  # 1 - mixture, or the mixture
+    np.testing.assert_allclose(constant, constant.round(), atol=1e-4)
+    np.testing.assert_allclose(weights.sum(axis=1), signs, atol=1e-4)
+    assert (weights * signs[:, None] > -1e-4).all()
+    assert 0.4 < (signs < 0).mean() < 0.6
+    largest = np.abs(weights).argmax(axis=1)
+    np.testing.assert_allclose(np.bincount(largest.ravel()) / 600, 1 / 3, atol=0.06)
+
+
+def test_recolouring_one_pair_of_colours_gives_all():
+    pair = jnp.zeros((300, 2, 2, 3)).at[:, 0, :, 1].set(1.0)  # green above black
+    colours = np.asarray(recolour(jax.random.split(jax.random.key(2), 300), pair))[:, :, 0]
+    assert colours.std(axis=0).min() > 0.3, "of both, in every channel"
+    assert (np.abs(colours[:, 0] - colours[:, 1]).max(axis=1) > 0.3).mean() > 0.75, "and the pattern stays"
+
+
+def test_recolouring_grey_inverts_or_not():
+    grey = jax.random.uniform(jax.random.key(3), (64, 4, 4, 1))
+    varied = np.asarray(recolour(_keys(64), grey))
+    same = np.isclose(varied, grey).all(axis=(1, 2, 3))
+    np.testing.assert_allclose(varied[~same], 1 - grey[~same], rtol=1e-6)
+    assert 20 < same.sum() < 44

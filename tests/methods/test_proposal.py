@@ -103,6 +103,19 @@ def test_backgrounds_of_three_channels_may_be_bright():
     assert value == metrics["loss"]
 
 
+def test_what_f_b_paints_is_recoloured_and_pictures_are_not():
+    """Grey 0.75 is inverted or not, and f_b ascends through the inversion."""
+    method = make_proposal(F, F_M, F_B, SQUARES, mask=MASK, variation=Variation(), recoloured=True)
+    networks = method.init(jax.random.key(0))
+    seen = set()
+    for seed in range(8):
+        keys = jax.random.split(jax.random.key(seed), 2)
+        halves = batch(masks=HALF, pictured=1, pictures=jnp.zeros((1, 2, 2, 1)))
+        _, metrics = objective(method, networks, halves, ("f", "f_b"), keys)
+        seen.add(round(2 * float(metrics["loss"]) - (2 * 0.4 / 2 - 1) ** 2, 4))
+    assert seen == {round((2 * (0.8 + shade) / 2 - 2) ** 2, 4) for shade in (0.75, 0.25)}
+
+
 def test_joint_step_is_the_sum_and_composites_send_the_mask_no_gradient():
     method, networks = _proposal()
     joint, metrics = objective(method, networks, batch(), ("f", "f_m", "f_b"))
