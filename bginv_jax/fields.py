@@ -14,6 +14,8 @@ from bginv_jax.methods.tasks import TASKS
 from bginv_jax.networks.classifiers import CLASSIFIERS, is_classifier
 from bginv_jax.networks.contract import padded_size
 
+_MOST_VIEWS = 9
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
@@ -43,6 +45,10 @@ def _number(default: float, meaning: str, low: float, high: float | None = None)
 
 def _switch(default: bool, meaning: str) -> Field:
     return Field(default, meaning, "True or False", lambda value: True)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value <= 1
 
 
 FIELDS: dict[str, Field] = {
@@ -75,6 +81,12 @@ FIELDS: dict[str, Field] = {
     ),
     "classifier_average": _number(
         0.0, "decay of the average of f's weights with which it predicts; 0 predicts with the last", 0.0, 0.9999
+    ),
+    "classifier_views": Field(
+        (),
+        "f predicts by the mean over the middle of an image in these shares of its side, enlarged; () as it is",
+        "a tuple of up to 9 numbers above 0 and up to 1, such as (1.0, 0.7), or ()",
+        lambda value: len(value) <= _MOST_VIEWS and all(_is_share(share) for share in value),
     ),
     "classifier_frozen": _number(0, "how many of f's first stages, the stem among them, keep their weights", 0, 1000),
     "batch_size": _number(64, "images per step, over all devices", 1),

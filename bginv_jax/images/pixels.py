@@ -45,6 +45,13 @@ def crop_to(images: SameArray, shape: tuple[int, int]) -> SameArray:
     return images[:, top : top + shape[0], left : left + shape[1]]
 
 
+def look_closer(images: jax.Array, share: float) -> jax.Array:
+    """The middle `share` of each side, enlarged to the whole: (N, S, S, C) -> (N, S, S, C), bilinear."""
+    size = images.shape[1]
+    middle = max(1, round(share * size))
+    return jax.image.resize(crop_to(images, (middle, middle)), images.shape, "linear")
+
+
 def backdrop(images: np.ndarray) -> np.ndarray:
     """Each pixel's most frequent value: (N, S, S, C) uint8 -> (S, S, C) uint8.
 

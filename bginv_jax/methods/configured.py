@@ -1,8 +1,13 @@
 """f as a config has it: the one place where its fields become a classifier's options."""
 
+from collections.abc import Callable, Sequence
+
+import jax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from bginv_jax.images.pixels import look_closer
+from bginv_jax.methods.contract import Networks
 from bginv_jax.networks.averaging import averaged
 from bginv_jax.networks.classifiers import make_classifier
 from bginv_jax.networks.contract import Network, flax_network
@@ -27,3 +32,17 @@ def make_network(config: ConfigDict, module: nn.Module, *, shape: tuple[int, int
     """f of `make_configured` as a network, which predicts with its average weights if the config says so."""
     network = flax_network(module, shape)
     return averaged(network, config.classifier_average) if config.classifier_average else network
+
+
+def in_views(
+    predict: Callable[[Networks, jax.Array], jax.Array], shares: Sequence[float]
+) -> Callable[[Networks, jax.Array], jax.Array]:
+    """A prediction from several views: the mean outputs for the middle `shares` of each image, enlarged.
+
+    What is learned from objects that fill the picture is better told where they do not.
+    """
+
+    def viewed(networks: Networks, images: jax.Array) -> jax.Array:
+        return sum(predict(networks, look_closer(images, share)) for share in shares) / len(shares)
+
+    return viewed

@@ -1,9 +1,12 @@
 """The methods by name: each is a file of this folder and one entry here."""
 
+import dataclasses
+
 from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods import attention, proposal, vanilla
+from bginv_jax.methods.configured import in_views
 from bginv_jax.methods.contract import Method, Recipe
 from bginv_jax.methods.tasks import TASKS
 
@@ -20,4 +23,7 @@ def make_method(config: ConfigDict, description: Description) -> Method:
     Raises:
       InputError: if a field of the config does not suit the data set.
     """
-    return METHODS[config.method].make(config, description, TASKS[config.task](config, description))
+    method = METHODS[config.method].make(config, description, TASKS[config.task](config, description))
+    if not config.classifier_views:
+        return method
+    return dataclasses.replace(method, predict=in_views(method.predict, config.classifier_views))

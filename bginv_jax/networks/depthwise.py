@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-_ROWS_TOGETHER = 16  # whose products are added in registers before the sum is stored
+from bginv_jax.networks.normalise import rows_together
 
 
 def depthwise_conv_plain(x: jax.Array, kernel: jax.Array, stride: int, margins: tuple[int, int]) -> jax.Array:
@@ -86,7 +86,7 @@ def _kernel_gradient(x, gradient, side, stride, margins):
     Columns and channels stay apart until the end, so that the sums run over whole vectors.
     """
     rows, columns, channels = gradient.shape[0] * gradient.shape[1], gradient.shape[2], gradient.shape[3]
-    together = next(n for n in range(_ROWS_TOGETHER, 0, -1) if rows % n == 0)
+    together = rows_together(rows)
     padded = _framed(x, *margins)
     reach = padded.shape[1] - side + 1
     gradients = gradient.reshape(-1, together, columns, channels)

@@ -14,6 +14,11 @@ from jax import lax
 _ROWS_TOGETHER = 16  # whose products are added in registers before the sum is stored
 
 
+def rows_together(rows: int) -> int:
+    """How many of so many rows are added at a time: the most, up to a limit, that divides them."""
+    return next(count for count in range(_ROWS_TOGETHER, 0, -1) if rows % count == 0)
+
+
 def channel_sums_plain(x: jax.Array, y: jax.Array) -> jax.Array:
     """The sum of x * y over all axes but the last: (N, H, W, C), (N, H, W, C) -> (C,)."""
     return (x * y).sum(axis=(0, 1, 2))
@@ -26,7 +31,7 @@ def channel_sums(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def _sums_of_rows(x, y):
     rows, columns, channels = x.shape[0] * x.shape[1], x.shape[2], x.shape[3]
-    together = next(n for n in range(_ROWS_TOGETHER, 0, -1) if rows % n == 0)
+    together = rows_together(rows)
 
     def add(sums, arrays):
         a, b = arrays

@@ -36,6 +36,7 @@ FIELDS: dict[str, str | Only] = {
     "classifier_weights": Only(("",)),
     "classifier_averages": Only(("moving",)),
     "classifier_average": Only((0.0,)),
+    "classifier_views": FREE,  # of predictions alone
     "classifier_frozen": Only((0,)),
     "batch_size": READ,
     "steps": FREE,

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.images.pixels import as_float, backdrop, crop_to, pad_to, tile
+from bginv_jax.images.pixels import as_float, backdrop, crop_to, look_closer, pad_to, tile
 
 
 def test_tile_joins_in_reading_order():
@@ -30,3 +30,12 @@ def test_the_backdrop_is_the_most_frequent_value_of_each_pixel():
     behind = random.randint(1, 255, (6, 6, 3), dtype=np.uint8)
     shown = np.where(random.rand(40, 6, 6, 1) < 0.4, random.randint(0, 256, (40, 6, 6, 3)), behind).astype(np.uint8)
     np.testing.assert_array_equal(backdrop(shown), behind)
+
+
+def test_looking_closer_enlarges_the_middle():
+    ramp = jnp.tile(jnp.arange(8.0)[:, None], (1, 8))[None, ..., None]
+    closer = np.asarray(look_closer(ramp, 0.5))
+    assert closer.shape == ramp.shape
+    np.testing.assert_allclose(closer[0, :, 3, 0], [2, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5], atol=1e-6)
+    np.testing.assert_allclose(look_closer(ramp, 1.0), ramp, atol=1e-6)
+    np.testing.assert_allclose(look_closer(ramp, 0.01), np.full_like(ramp, 3.0), atol=1e-6)
