@@ -1,5 +1,6 @@
 """The sources of data by name: each is a file of this folder and one entry here."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -87,4 +88,5 @@ def load(config: ConfigDict) -> Dataset:
 
     train, test = place(dataset.train), place(dataset.test)
     tests = {name: place(split) for name, split in dataset.tests.items()}
-    return Dataset(f"{dataset.name}, {config.studio}", train, test, dataset.class_names, train.images.shape[1:], tests)
+    name, shape = f"{dataset.name}, {config.studio}", train.images.shape[1:]
+    return dataclasses.replace(dataset, name=name, train=train, test=test, shape=shape, tests=tests)

@@ -214,3 +214,11 @@ def test_masks_that_lack_are_named(root, tmp_path):
     config.masks = (str(tmp_path / "marked"),)
     with pytest.raises(ValueError, match=r"config.data.masks is .*; allowed with mnist_5k: \(\)"):
         sources.load(config)
+
+
+def test_pictures_set_into_a_studio_are_still_told_by_class(root):
+    placed = _load(root, studio="wall")
+    assert placed.name == "folder:trees, wall"
+    assert placed.by_class
+    assert placed.marked
+    np.testing.assert_array_equal(placed.kept(placed.test), placed.test.objects)
