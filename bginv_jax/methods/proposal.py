@@ -21,6 +21,7 @@ from bginv_jax.networks.generators import MaskGenerator, at_size, background_sou
 
 MASKS = ("learned", "nonzero")
 FILLS = ("black", "backdrop", "border")
+_LEAST = 1e-6  # of a mask's logarithm
 BACKGROUND_KINDS = ("generated", "noise", "black")
 
 
@@ -30,8 +31,9 @@ class MaskOptions(NamedTuple):
     binarize: how, one of `images.masks.BINARIZATIONS`.
     area: the mean of a mask that costs nothing, and the share that "quantile" keeps.
     area_weight, variation_weight: of relu(mean(m) - area) and of total variation in f_m's loss.
-    border_weight: of how much m disagrees with what the image's border tells, m l + (1 - m) (1 - l) with the likeness l
-      of each pixel to the border, on average.
+    border_weight: of the cross-entropy of m and what the image's border tells, the likeness l of each pixel to it:
+      -(1 - l) log(m) - l log(1 - m), on average. It also draws a mask back that is 0 or 1 everywhere, from which no
+      other term of f_m's loss has a gradient left.
     """
 
     binarize: str = "threshold"
@@ -79,7 +81,8 @@ def make_proposal(
         penalty += mask.variation_weight * total_variation(m).mean()
         if mask.border_weight:
             alike = batch.likeness
-            penalty += mask.border_weight * (m * alike + (1 - m) * (1 - alike)).mean()
+            told = (1 - alike) * jnp.log(m + _LEAST) + alike * jnp.log(1 - m + _LEAST)
+            penalty -= mask.border_weight * told.mean()
         contrast = m.max(axis=(1, 2, 3)) - m.min(axis=(1, 2, 3))
         metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
         return loss + penalty, cut(lax.stop_gradient(m)), metrics, changed

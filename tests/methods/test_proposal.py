@@ -68,18 +68,34 @@ def test_mask_variation_by_hand():
     assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * 0.3 + 0.5 * (2 / 4))
 
 
-def test_showing_what_looks_like_the_border_costs_and_hiding_the_rest():
+def test_a_mask_is_told_what_looks_like_the_border_by_cross_entropy():
     method = make_proposal(F, F_M, F_B, SQUARES, mask=MASK._replace(border_weight=4.0), variation=Variation())
     assert method.takes_likeness
     assert not _method().takes_likeness
     networks = method.init(jax.random.key(0))
     likeness = jnp.array([1.0, 0.5, 0.0, 0.0]).reshape(1, 2, 2, 1).repeat(2, axis=0)
     loss, metrics = objective(method, networks, batch(likeness=likeness), ("f_m",))
-    assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * (0.5 - 0.2) + 4.0 * 0.5)
-    without, _ = objective(_method(), networks, batch(), ("f_m",))
+    assert loss == pytest.approx(float(metrics["mask_loss"]) + 3.0 * (0.5 - 0.2) + 4.0 * np.log(2), rel=1e-5)
     slope = gradients(method, networks, batch(likeness=likeness), ("f_m",))["f_m"]
-    assert slope == pytest.approx(gradients(_method(), networks, batch(), ("f_m",))["f_m"] + 4.0 * (1 + 0 - 1 - 1) / 4)
-    assert without < loss
+    told = 4.0 * (2 + 0 - 2 - 2) / 4  # of -log(1 - m), of both, of -log(m) twice; m is a half
+    assert float(slope) == pytest.approx(
+        float(gradients(_method(), networks, batch(), ("f_m",))["f_m"]) + told, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize(("value", "back"), [(0.0, -1), (1.0, 1)])
+def test_a_mask_that_is_the_same_everywhere_is_drawn_back(value, back):
+    """A sigmoid's slope there is nearly none, a cross-entropy's much."""
+    saturated = scalar(30 * (2 * value - 1) / 2, lambda w, x: jnp.broadcast_to(jax.nn.sigmoid(w), (*x.shape[:3], 1)))
+    likeness = jnp.tile(jnp.array([1.0, 0.0]).reshape(1, 2, 1, 1), (2, 1, 2, 1))
+    slopes = []
+    for weight in (0.0, 1.0):
+        mask = MASK._replace(border_weight=weight, variation_weight=0.0)
+        method = make_proposal(F, saturated, F_B, SQUARES, mask=mask, variation=Variation())
+        networks = method.init(jax.random.key(0))
+        slopes.append(float(gradients(method, networks, batch(likeness=likeness), ("f_m",))["f_m"]))
+    assert abs(slopes[0]) < 1e-5
+    assert slopes[1] * back > 0.05
 
 
 def test_adversarial_phase_by_hand():
