@@ -42,5 +42,5 @@ def get_config(row: str = "proposal"):
         config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 2.0})
         config.mask.update({"area": 0.4, "halo": 0, "erosion": 1})
         config.background.update({"families": families.DEVELOPMENT, "zoom": 2.0})
-        config.background.update({"pictured_share": 0.5, "plain_share": 0.25})
+        config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "recolour": True})
     return config

@@ -14,7 +14,8 @@ from bginv_jax.errors import InputError
 ROWS = ("proposal", "vanilla", "attention", "vanilla_outside", "proposal_inside")
 INSIDE = {"rotation": 180.0, "shift": 0.1, "zoom": 0.25, "flip": True, "brightness": 0.2}
 BACKGROUNDS = ("smooth", "fractal", "blobs", "segments", "triangles", "cells")  # of families.DEVELOPMENT
-OUTSIDE = {"zoom": 1.0, "shift": 0.2, "brightness": 0.4, "contrast": 0.3, "saturation": 0.3, "tint": 0.1, "blur": 0.3}
+OUTSIDE = {"zoom": 2.0, "shift": 0.2, "brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "tint": 0.2, "blur": 0.5}
+STEPS = 3000  # of f after its first 250
 
 
 def get_config(row: str = "proposal"):
@@ -24,10 +25,12 @@ def get_config(row: str = "proposal"):
     config.method, _, variant = row.partition("_")
     config.data.source = "folder:leaves"
     config.data.tests = ("field",)
-    config.data.image_size = 112
+    config.data.image_size = 128
     config.classifier = "efficientnet_lite0"
     config.classifier_weights = "imagenet"
     config.classifier_average = 0.998
+    config.classifier_frozen = 3
+    config.classifier_views = (1.0, 0.8, 0.65, 0.5)
     config.batch_size = 32
     config.rate.f = 5e-4
     config.rate.f_m = 2e-3
@@ -37,12 +40,14 @@ def get_config(row: str = "proposal"):
     if variant == "outside" or row == "proposal":
         config.augment.update(OUTSIDE)
     config.log_every, config.checkpoint_every = 50, 100
-    schedules = {"vanilla": ("f:1900",), "attention": ("f:1900", "f_l:400")}
-    config.schedule = schedules.get(config.method, ("f:250", "f_m:500", "f+f_b:1450"))
-    config.steps = {"vanilla": 1900, "attention": 2300}.get(config.method, 2200)
+    alone = f"f:{250 + STEPS}"
+    schedules = {"vanilla": (alone,), "attention": (alone, "f_l:400")}
+    config.schedule = schedules.get(config.method, ("f:250", "f_m:400", f"f+f_b:{STEPS}"))
+    config.steps = sum(int(phase.partition(":")[2]) for phase in config.schedule)
     if config.method == "proposal":
         config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 3.0})
         config.mask.update({"area": 0.9, "variation_weight": 0.05, "halo": 0, "erosion": 1})
         config.background.update({"families": BACKGROUNDS, "training_images": 4000, "zoom": 5.0})
         config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "copies": 0 if variant else 2})
+        config.background.recolour = True
     return config
