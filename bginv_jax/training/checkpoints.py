@@ -20,9 +20,10 @@ from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError, InputError
 from bginv_jax.methods.contract import Networks
-from bginv_jax.training import integrity, orbax_manners, reading
+from bginv_jax.training import integrity, reading
 from bginv_jax.training.integrity import DamagedError, is_finite
 from bginv_jax.training.manager import Manager, one_error
+from bginv_jax.training.orbax_manners import MANNERS
 from bginv_jax.training.state import TrainState, split_variables
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def open_manager(workdir: str | Path, *, kept: int | None = None, keep_every: in
     path = Path(workdir).expanduser().resolve() / "checkpoints"
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         raise InputError(f"workdir is {str(workdir)!r}, which is no text in this locale; expected PYTHONUTF8=1 with it")
-    with orbax_manners.silent():
+    with MANNERS:
         manager = Manager(path, kept=kept, keep_every=keep_every)
         if kept is not None:
             manager.measures |= _measures(manager)
@@ -56,8 +57,7 @@ def open_manager(workdir: str | Path, *, kept: int | None = None, keep_every: in
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 manager.close()
             raise
-        with one_error(manager):
-            manager.close()
+        manager.close()
 
 
 def _saved(train_state: TrainState) -> dict[str, Any]:

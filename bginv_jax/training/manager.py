@@ -19,8 +19,18 @@ class Manager(ocp.CheckpointManager):
         self._kept, self._keep_every = kept, keep_every
         self.measures: dict[int, float] = {}  # by step, of those that have one
         handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
-        options = ocp.CheckpointManagerOptions(preservation_policy=self, cleanup_tmp_directories=kept is not None)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=self,
+            cleanup_tmp_directories=kept is not None,
+            # Where a folder cannot be made, threads that wait for one would keep the process for five minutes.
+            async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+        )
         super().__init__(directory, options=options, item_names=tuple(handlers), item_handlers=handlers)
+
+    def wait_until_finished(self) -> None:
+        """Waits for what is being written; raises an OSError as `one_error`."""
+        with one_error(self):
+            super().wait_until_finished()
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Which checkpoints stay, as Orbax asks it of a policy."""
@@ -32,11 +42,17 @@ class Manager(ocp.CheckpointManager):
         return [step in newest or step == best or step in kept_for_good for step in steps]
 
 
+class _UnwrittenError(OSError):
+    """What `one_error` made of an error."""
+
+
 @contextlib.contextmanager
 def one_error(manager: Manager) -> Iterator[None]:
     """Where what fails in Orbax because of the system is an OSError in one line, and nothing half written stays."""
     try:
         yield
+    except _UnwrittenError:
+        raise
     except Exception as error:
         code = orbax_manners.system_error(error)
         if code is None:
@@ -46,4 +62,6 @@ def one_error(manager: Manager) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
         stay = sorted(int(path.name) for path in place.glob("*") if path.name.isdecimal())
         steps = f"those of steps {', '.join(map(str, stay))} stay" if stay else "there is none before it"
-        raise OSError(code, f"{os.strerror(code)}; the checkpoint is not written, {steps}", str(place)) from error
+        raise _UnwrittenError(
+            code, f"{os.strerror(code)}; the checkpoint is not written, {steps}", str(place)
+        ) from error

@@ -1,11 +1,10 @@
 """Orbax with the manners of this package: its failures are one error, and its log and its stray threads are silent."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 
 # TensorStore, which writes the arrays, has no OSError: a disk that is full is a ValueError.
@@ -36,28 +35,30 @@ class _PatientPolicy(asyncio.DefaultEventLoopPolicy):
         return _PatientLoop()
 
 
-@contextlib.contextmanager
-def patient_loops() -> Iterator[None]:
-    """Where loops that begin wait for all that is under way in them before they close."""
-    before = asyncio.get_event_loop_policy()
-    asyncio.set_event_loop_policy(_PatientPolicy())
-    try:
-        yield
-    finally:
-        asyncio.set_event_loop_policy(before)
+class _Manners:
+    """A context that several threads may be in at once: it is set when the first comes, and gone with the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, asyncio.get_event_loop_policy()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = asyncio.get_event_loop_policy()
+                asyncio.set_event_loop_policy(_PatientPolicy())
+                logging.getLogger("absl").addFilter(_is_not_orbax)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                asyncio.set_event_loop_policy(self._before)
+                logging.getLogger("absl").removeFilter(_is_not_orbax)
 
 
-@contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Where Orbax logs nothing: whatever fails there is raised too, and here told in one line."""
-    log = logging.getLogger("absl")
-    already = _is_not_orbax in log.filters
-    log.addFilter(_is_not_orbax)
-    try:
-        yield
-    finally:
-        if not already:
-            log.removeFilter(_is_not_orbax)
+# While Orbax is used. It logs nothing: whatever fails there is raised too, and told by who calls it.
+MANNERS = _Manners()
 
 
 def system_error(error: BaseException) -> int | None:

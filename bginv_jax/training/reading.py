@@ -34,8 +34,7 @@ def _read_arrays(manager: Manager, step: int, shapes: Any, *, partial: bool) -> 
     arguments = ocp.checkpoint_utils.construct_restore_args(template)
     restore = ocp.args.PyTreeRestore(item=template, restore_args=arguments, partial_restore=partial)
     try:
-        with orbax_manners.patient_loops():
-            return manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
+        return manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
     except Exception as error:  # as above, or in TensorStore
         raise DamagedError(orbax_manners.first_line(error)) from error
 
@@ -61,7 +60,7 @@ def read_step(manager: Manager, step: int, make_template: Callable[[dict], Any],
         tree = _read_arrays(manager, step, shapes, partial=partial)
         if sealed:
             integrity.check_arrays(tree, meta)
-        elif not integrity.is_finite(tree):  # as earlier versions wrote them
+        if not integrity.is_finite(tree):  # as earlier versions wrote them
             raise DamagedError("not all of it is finite")
     except DamagedError as error:
         raise error if sealed else DamagedError(f"{error}; {integrity.made_by(meta)} noted no checksum") from error
