@@ -113,6 +113,14 @@ def _words(dtype: str, shape: list[int]) -> str:
     return f"{dtype} ({', '.join(map(str, shape))})"
 
 
+def are_like(tree: Any, shapes: Any) -> bool:
+    """Whether a tree that was read holds arrays, and those that were asked for."""
+    found, asked = _leaves(tree), _leaves(shapes)
+    return found.keys() == asked.keys() and all(
+        isinstance(leaf, jax.Array) and _kind(leaf) == _kind(asked[path]) for path, leaf in found.items()
+    )
+
+
 def check_arrays(tree: Any, meta: Mapping[str, Any]) -> None:
     """Compares arrays that were read with their checksums.
 

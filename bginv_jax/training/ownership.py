@@ -26,8 +26,9 @@ _LOG = logging.getLogger(__name__)
 OWNER = "owner.json"
 BEAT = 15  # seconds
 STALE = 120  # seconds; folders of a network show another host's changes up to a minute late
-_CLOCK = 2.0  # seconds by which the same process may seem to have begun at another time
+_CLOCK = 60.0  # seconds by which the same process may seem to have begun at another time, where a clock was set
 _MOST_BYTES = 4096  # of an owner's file
+_MOST_TRIES = 100  # of many that begin at once
 
 
 def _is_workdir(folder: Path) -> bool:
@@ -91,7 +92,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return {}
     types = {"host": str, "namespace": str, "process": int, "began": int | float}
     fits = isinstance(owner, dict) and all(isinstance(owner.get(name), kind) for name, kind in types.items())
-    return owner if fits and owner["process"] > 0 else {}
+    return owner if fits and 0 < owner["process"] < 2**31 else {}
 
 
 def _age(path: Path) -> float:
@@ -102,9 +103,13 @@ def _age(path: Path) -> float:
         return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
 
 
-def _is_alive(path: Path, owner: dict[str, Any]) -> bool:
+def _is_here(owner: dict[str, Any]) -> bool:
     here = _this_process()
-    if owner and (owner["host"], owner["namespace"]) == (here["host"], here["namespace"]):
+    return all(owner.get(name) == here[name] for name in ("host", "namespace"))
+
+
+def _is_alive(path: Path, owner: dict[str, Any]) -> bool:
+    if _is_here(owner):
         return _runs(owner)
     try:
         return _age(path) < STALE
@@ -137,19 +142,26 @@ def _put_aside(path: Path, owner: dict[str, Any]) -> None:
                     os.link(aside, path)
 
 
+def _name(owner: dict[str, Any]) -> str:
+    return f"process {owner['process']} on host {owner['host']}" if owner else "one that does not say which"
+
+
 def _take(path: Path, this: dict[str, Any], workdir: str | Path) -> None:
-    while not _make(path, this):
+    for _ in range(_MOST_TRIES):
+        if _make(path, this):
+            return
         owner = _read(path)
         if owner is None:
             continue
         if _is_alive(path, owner):
-            who = f"process {owner['process']} on host {owner['host']}" if owner else "one that has just begun"
+            hint = "" if _is_here(owner) else f", which takes {STALE} seconds if it was killed"
             raise InputError(
-                f"--workdir is {str(workdir)!r}, where another training writes: {who}; expected another workdir, or "
-                "the same after that one has ended"
+                f"--workdir is {str(workdir)!r}, where another training writes: {_name(owner)}; expected another "
+                f"workdir, or this one after that has ended{hint}"
             )
-        _LOG.info("%s: its owner, %s, is no more", path, owner or "which it does not say")
+        _LOG.info("%s is of a training that is no more: %s", path, _name(owner))
         _put_aside(path, owner)
+    raise InputError(f"{path} is there and cannot be read; expected a file that may be removed")
 
 
 class Owner:
@@ -172,8 +184,7 @@ class Owner:
                 2, "it is gone, and perhaps the workdir with it; nothing more is written", str(self._path)
             )
         if owner != self._this:
-            who = f"process {owner['process']} on host {owner['host']}" if owner else "another one"
-            raise InputError(f"{self._path}: the workdir was taken by {who}; this training ends")
+            raise InputError(f"{self._path}: the workdir was taken by {_name(owner)}; this training ends")
 
     def beat(self, ended: threading.Event) -> None:
         """Touches the file until it has ended."""

@@ -34,9 +34,12 @@ def _read_arrays(manager: Manager, step: int, shapes: Any, *, partial: bool) -> 
     arguments = ocp.checkpoint_utils.construct_restore_args(template)
     restore = ocp.args.PyTreeRestore(item=template, restore_args=arguments, partial_restore=partial)
     try:
-        return manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
+        tree = manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
     except Exception as error:  # as above, or in TensorStore
         raise DamagedError(orbax_manners.first_line(error)) from error
+    if not integrity.are_like(tree, template):  # damaged trees of Orbax's make it leave out what it should read
+        raise DamagedError("not all of its arrays are there")
+    return tree
 
 
 def read_step(manager: Manager, step: int, make_template: Callable[[dict], Any], *, partial: bool) -> tuple[Any, dict]:

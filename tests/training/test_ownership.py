@@ -103,7 +103,7 @@ def test_an_owner_that_may_be_alive_is_in_the_way(tmp_path, changes):
 def test_a_file_that_names_nobody_counts_for_as_long_as_one_of_another_host(tmp_path, text):
     path = tmp_path / OWNER
     path.write_text(text)
-    with pytest.raises(InputError, match="another training writes: one that has just begun"):
+    with pytest.raises(InputError, match="one that does not say which; .* takes 120 seconds if it was killed"):
         own(tmp_path).__enter__()
     os.utime(path, (1, 1))
     assert _is_free(tmp_path)
@@ -184,3 +184,9 @@ def test_a_workdir_may_have_any_name(tmp_path):
     nested = tmp_path / "checkpoints" / "2024" / "run" / "checkpoints"  # as earlier versions let it happen
     (nested / "checkpoints").mkdir()
     ownership.refuse_inside(nested, folders=("checkpoints",))
+
+
+def test_a_link_to_nowhere_is_named(tmp_path):
+    (tmp_path / OWNER).symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=f"{OWNER} is there and cannot be read"):
+        own(tmp_path).__enter__()
