@@ -60,8 +60,8 @@ def one_error(manager: Manager) -> Iterator[None]:
         place = Path(manager.directory)
         for folder in orbax_manners.temporary_folders(place):
             shutil.rmtree(folder, ignore_errors=True)
-        stay = sorted(int(path.name) for path in place.glob("*") if path.name.isdecimal())
-        steps = f"those of steps {', '.join(map(str, stay))} stay" if stay else "there is none before it"
+        steps = [int(path.name) for path in place.glob("*") if path.name.isdecimal()]
+        stay = f"those before it stay, the newest of step {max(steps)}" if steps else "there is none before it"
         raise _UnwrittenError(
-            code, f"{os.strerror(code)}; the checkpoint is not written, {steps}", str(place)
+            code, f"{os.strerror(code)}; the checkpoint is not written; {stay}", str(place)
         ) from error

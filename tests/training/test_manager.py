@@ -91,12 +91,12 @@ def test_a_disk_that_fails_is_one_error_and_the_checkpoints_before_stay(tmp_path
     run = tmp_path / "run"
     run.mkdir()
     reason = {_full: errno.EFBIG, _gone: errno.ENOTDIR}[disk]
-    message = f"{os.strerror(reason)}; the checkpoint is not written, "
+    message = f"{os.strerror(reason)}; the checkpoint is not written; "
     with pytest.raises(OSError, match=re.escape(message)) as caught:
         _write_until_it_fails(run, disk, steps)
     assert caught.value.filename == str(run / "checkpoints")
     if disk is _full:
-        assert "those of steps 2 stay" in str(caught.value)
+        assert "those before it stay, the newest of step 2" in str(caught.value)
     assert _steps(run) == ["2"]
     with checkpoints.open_manager(run, kept=1) as manager:
         assert_same_bits(checkpoints.restore(manager, lambda meta: _state(0))[0], _state(2))
