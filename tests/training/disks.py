@@ -34,7 +34,7 @@ def _disk(folder, size):
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=False)
+        subprocess.run(["umount", "-l", str(folder)], check=False, stderr=subprocess.DEVNULL)
 
 
 def _start(data, workdir, **fields):
@@ -79,7 +79,8 @@ def _full(data, folder):
     with _disk(folder, "1m") as disk:
         process = _start(data, disk / "run", checkpoints_kept=1000)
         _tell("disk full", process, disk / "run")
-        shutil.rmtree(disk / "run" / "tensorboard")
+        for step in _steps(disk / "run")[:4]:
+            shutil.rmtree(disk / "run" / "checkpoints" / str(step))
         _goes_on(data, disk / "run", checkpoints_kept=1)
 
 
