@@ -26,8 +26,6 @@ from bginv_jax.training import devices
 
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
-# TensorStore, which writes checkpoints, has no OSError: a disk that is full is a ValueError.
-_TENSORSTORE_ERROR = re.compile(r'local file "(?P<path>[^"]*)".*os_error_code=\'(?P<code>\d+)\'', re.DOTALL)
 _WRONG_INPUT, _SYSTEM, _INTERRUPTED, _NOBODY_READS = 2, 1, 130, 141  # the last two as shells have them
 
 
@@ -195,11 +193,6 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         _end(reason if error.filename is None else f"{error.filename}: {reason}", status=_SYSTEM)
-    except ValueError as error:
-        system = _TENSORSTORE_ERROR.search(str(error))
-        if system is None:
-            raise
-        _end(f"{system['path']}: {os.strerror(int(system['code']))}", status=_SYSTEM)
     except KeyboardInterrupt:
         print("interrupted" + ("; the same command continues" if resumes else ""), file=sys.stderr)
         sys.exit(_INTERRUPTED)

@@ -108,6 +108,9 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("mask.size", config.mask.size, f"0 where config.mask.kind is {config.mask.kind}")
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
+    if config.checkpoint_keep_every % config.checkpoint_every:
+        what = f"0, or a multiple of config.checkpoint_every, {config.checkpoint_every}"
+        raise _complaint("checkpoint_keep_every", config.checkpoint_keep_every, what)
     background = config.background
     drawn = background.families or background.training_images
     if drawn and background.photographs:

@@ -186,5 +186,8 @@ FIELDS: dict[str, Field] = {
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
     "log_every": _number(50, "steps between two lines of the log", 1),
     "checkpoint_every": _number(250, "steps between two checkpoints", 1),
+    "checkpoint_keep_every": _number(
+        0, "steps between two checkpoints that are kept for good, a multiple of checkpoint_every; 0 keeps none so", 0
+    ),
     "checkpoints_kept": _number(2, "the newest checkpoints that are kept", 1),
 }

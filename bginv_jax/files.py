@@ -149,6 +149,24 @@ def write_json_lines(path: str | Path, records: Iterable[Mapping]) -> None:
     write_text(path, "".join(to_json(record) + "\n" for record in records))
 
 
+def append_json_line(path: str | Path, record: Mapping[str, Any]) -> None:
+    """Adds a line to a file, which is made where it is missing: the whole line, or nothing of it.
+
+    Raises:
+      OSError: names `path`.
+    """
+    line = memoryview((to_json(record) + "\n").encode("utf-8"))
+    with naming(path), open(path, "ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            while line:
+                line = line[file.write(line) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(before)
+            raise
+
+
 def _record(line: bytes, fields: Mapping[str, Any]) -> dict | None:
     try:
         record = json.loads(line.decode("utf-8"))

@@ -26,11 +26,6 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         (OSError(errno.EROFS, "Read-only file system"), 1, "error: Read-only file system"),
         (OSError("image file is truncated"), 1, "error: image file is truncated"),
         (OSError(), 1, "error: OSError"),
-        (
-            ValueError("""FAILED: Error writing local file "/w/1/_sharding": disk [os_error_code='28']"""),
-            1,
-            f"error: /w/1/_sharding: {os.strerror(28)}",
-        ),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

@@ -1,6 +1,8 @@
 """What is written: tried before the work, UTF-8 in every locale, valid JSON, whole or not at all."""
 
 import ast
+import errno
+import io
 import json
 import math
 import os
@@ -201,3 +203,29 @@ def test_text_is_utf8_whatever_the_locale(path):
 def test_the_search_for_encodings_finds_them():
     code = "open(x)\np.open('r')\np.read_text()\np.write_text('b')\nrun(c, text=True)\nopen(x, 'rb')\nos.open(x, 0)\n"
     assert list(_without_encoding(ast.parse(code))) == [1, 2, 3, 4, 5]
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "lines.jsonl"
+    files.append_json_line(path, {"step": 1})
+    with monkeypatch.context() as full:
+        full.setattr(files, "open", lambda name, *how, **options: _Nearly(name, *how, **options), raising=False)
+        with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+            files.append_json_line(path, {"step": 2})
+    files.append_json_line(path, {"step": float("nan")})
+    assert path.read_text() == '{"step": 1}\n{"step": null}\n'
+
+
+class _Nearly(io.FileIO):
+    """A file on a disk with room for three bytes more."""
+
+    def __init__(self, name, mode, *, buffering):
+        super().__init__(name, mode)
+        self._room = 3
+
+    def write(self, data):
+        if not self._room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = super().write(data[: self._room])
+        self._room -= written
+        return written

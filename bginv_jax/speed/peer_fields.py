@@ -99,6 +99,7 @@ FIELDS: dict[str, str | Only] = {
     "background.plain_share": READ,
     "log_every": FREE,
     "checkpoint_every": FREE,
+    "checkpoint_keep_every": FREE,
     "checkpoints_kept": FREE,
 }
 

@@ -1,14 +1,15 @@
 """Orbax checkpoints: the whole train state, the resolved config and what is known of the data.
 
 A workdir holds checkpoints/STEP/{state,meta}. Orbax renames a checkpoint into place when it is whole, so a killed
-process leaves none that is half written.
+process leaves none that is half written. What is read is compared with the checksums in the meta.
 """
 
+import contextlib
 import logging
-import os
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,48 +20,44 @@ from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError, InputError
 from bginv_jax.methods.contract import Networks
-from bginv_jax.training import devices as hardware
+from bginv_jax.training import integrity, reading
+from bginv_jax.training.integrity import DamagedError, is_finite
+from bginv_jax.training.manager import Manager, one_error
+from bginv_jax.training.orbax_manners import MANNERS
 from bginv_jax.training.state import TrainState, split_variables
 
 _LOG = logging.getLogger(__name__)
 
-Manager: TypeAlias = Any  # ocp.CheckpointManager, which has no types
-
 _copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
 
 
-def _is_workdir(folder: Path) -> bool:
-    """Whether a training has begun to write there."""
-    return (folder / "metrics.jsonl").is_file() or any(folder.glob("checkpoints/*/meta"))
+@contextlib.contextmanager
+def open_manager(workdir: str | Path, *, kept: int | None = None, keep_every: int = 0) -> Iterator[Manager]:
+    """The manager of a workdir's checkpoints, which waits at its end for what it is writing.
 
-
-def refuse_inside(folder: str | Path, *, folders: Sequence[str]) -> None:
-    """Complains of a new workdir in one of the `folders` that a workdir consists of, where nobody looks for it.
-
-    Raises:
-      InputError: names the workdir.
-    """
-    place = Path(os.path.abspath(Path(folder).expanduser()))
-    for part in () if (place / "checkpoints").is_dir() else (place, *place.parents):
-        if part.name in folders and _is_workdir(part.parent):
-            raise InputError(
-                f"--workdir is {str(folder)!r}, in {part.name} of the workdir {str(part.parent)!r}; expected that one, "
-                "or a folder outside"
-            )
-
-
-def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
-    """The manager of a workdir's checkpoints; `kept` is how many of the newest stay.
+    Args:
+      workdir: whose folder `checkpoints` it is.
+      kept: how many of the newest stay; None for who only reads.
+      keep_every: steps; what is a multiple stays for good. 0 keeps none so.
 
     Raises:
-      ValueError: for a path that is not text in this locale, which TensorStore cannot open.
+      InputError: for a path that is not text in this locale, which TensorStore cannot open.
+      OSError: if a checkpoint cannot be written: at the next, or at the end.
     """
-    options = ocp.CheckpointManagerOptions(max_to_keep=kept, cleanup_tmp_directories=kept is not None)
     path = Path(workdir).expanduser().resolve() / "checkpoints"
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         raise InputError(f"workdir is {str(workdir)!r}, which is no text in this locale; expected PYTHONUTF8=1 with it")
-    handlers = {"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
-    return ocp.CheckpointManager(path, options=options, item_names=tuple(handlers), item_handlers=handlers)
+    with MANNERS:
+        manager = Manager(path, kept=kept, keep_every=keep_every)
+        if kept is not None:
+            manager.measures |= _measures(manager)
+        try:
+            yield manager
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                manager.close()
+            raise
+        manager.close()
 
 
 def _saved(train_state: TrainState) -> dict[str, Any]:
@@ -69,12 +66,6 @@ def _saved(train_state: TrainState) -> dict[str, Any]:
     if not jax.tree.leaves(train_state.statistics):
         del tree["statistics"]
     return tree
-
-
-@jax.jit
-def _finite(tree: Any) -> jax.Array:
-    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in floats])) if floats else jnp.array(True)
 
 
 # What, besides its rate, makes a network's updates large where it is large: its decay, and weights in its loss.
@@ -101,7 +92,7 @@ def check_finite(train_state: TrainState, config: ConfigDict) -> None:
       DivergedError: names the step and the networks.
     """
     parts = (train_state.params, train_state.opt_state, train_state.statistics)
-    broken = [name for name in train_state.params if not _finite([part[name] for part in parts if name in part])]
+    broken = [name for name in train_state.params if not is_finite([part[name] for part in parts if name in part])]
     if broken:
         raise DivergedError(
             f"step {int(train_state.step)}: the parameters of {' and of '.join(broken)} are not finite; lower "
@@ -110,7 +101,15 @@ def check_finite(train_state: TrainState, config: ConfigDict) -> None:
         )
 
 
-def save(manager: Manager, train_state: TrainState, config: ConfigDict, description: Description, origin: dict) -> None:
+def save(
+    manager: Manager,
+    train_state: TrainState,
+    config: ConfigDict,
+    description: Description,
+    origin: dict,
+    *,
+    measure: float | None = None,
+) -> None:
     """Starts writing a checkpoint; training may go on, and the manager's close waits for it.
 
     Args:
@@ -119,51 +118,51 @@ def save(manager: Manager, train_state: TrainState, config: ConfigDict, descript
       config: of the run.
       description: of its data.
       origin: of `provenance.describe`.
+      measure: how good it is, larger is better: the best of those that have one stays. None, or not finite, is none.
 
     Raises:
       DivergedError: if the state is not finite everywhere: it would push out one that is.
+      OSError: if it, or the one before, cannot be written; the earlier ones stay.
     """
     check_finite(train_state, config)
-    meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
+    step = int(train_state.step)
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
     copy = _copy(_saved(train_state))
+    meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
+    if measure is not None and math.isfinite(measure):
+        meta["measure"] = manager.measures[step] = float(measure)
+    meta = integrity.seal(meta, integrity.digests(copy))
     items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
-    step = int(train_state.step)
-    for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step
-        if damaged >= step:
-            _LOG.warning("checkpoint %d of %s, which cannot be read, is removed", damaged, manager.directory)
-            manager.delete(damaged)
-    manager.save(step, args=items)
+    with one_error(manager):
+        for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step
+            if damaged >= step:
+                _LOG.warning("checkpoint %d of %s, which cannot be read, is removed", damaged, manager.directory)
+                manager.delete(damaged)
+        manager.save(step, args=items)
+
+
+def _measures(manager: Manager) -> dict[int, float]:
+    measures = {}
+    for step in manager.all_steps():
+        with contextlib.suppress(DamagedError):
+            meta, _ = reading.read_meta(manager, step)
+            if "measure" in meta:
+                measures[step] = meta["measure"]
+    return measures
 
 
 def _restore_newest(
     manager: Manager, make_template: Callable[[dict], Any], *, partial: bool
 ) -> tuple[Any, dict] | None:
-    """The newest checkpoint that can be read, as (tree, meta); with `partial` only what the template has of it."""
+    """The newest checkpoint that is intact, as (tree, meta); with `partial` only what the template has of it."""
     steps = sorted(manager.all_steps(), reverse=True)
     for step in steps:
         try:
-            meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-        except Exception as error:  # a damaged file may fail anywhere in Orbax, TensorStore or JSON
-            _LOG.warning("checkpoint %d of %s cannot be read (%s)", step, manager.directory, error)
-            continue
-        template = jax.tree.map(
-            # Without a sharding Orbax asks for the devices that wrote the checkpoint, and there may be fewer here.
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=hardware.on_one()),
-            make_template(meta),
-        )
-        arguments = ocp.checkpoint_utils.construct_restore_args(template)
-        restore = ocp.args.PyTreeRestore(item=template, restore_args=arguments, partial_restore=partial)
-        try:
-            tree = manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
-        except Exception as error:  # as above
-            _LOG.warning("checkpoint %d of %s cannot be read (%s)", step, manager.directory, error)
-            continue
-        if _finite(tree):
-            return tree, meta
-        _LOG.warning("checkpoint %d of %s is passed over: not all of it is finite", step, manager.directory)
+            return reading.read_step(manager, step, make_template, partial=partial)
+        except DamagedError as error:
+            _LOG.warning("checkpoint %d of %s cannot be read and is passed over: %s", step, manager.directory, error)
     if steps:
-        raise InputError(f"{manager.directory}: none of the checkpoints {steps} can be read")
+        raise InputError(f"{manager.directory}: none of the checkpoints {steps} can be read; nothing was changed there")
     return None
 
 

@@ -16,7 +16,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import checkpoints, progress, provenance, same_run, wiring
+from bginv_jax.training import checkpoints, ownership, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -109,18 +109,25 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
     Raises:
-      InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written; names the
-        field or file.
+      InputError: for a wrong config, unreadable data, or a workdir of another run, where another training writes, or
+        that cannot be written; names the field or file.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
+      OSError: where a checkpoint cannot be written; the checkpoints before stay.
       RuntimeError: after a fork, as `forks.refuse`.
     """
     configs.validate(config)
-    written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
-    checkpoints.refuse_inside(workdir, folders=written["folders"])
+    written = {"files": ["metrics.jsonl", ownership.OWNER], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    ownership.refuse_inside(workdir, folders=written["folders"])
     workdir = files.check_folder(workdir, field="--workdir", **written)
+    with ownership.own(workdir) as owner:
+        return _train(config, workdir, owner)
+
+
+def _train(config: ConfigDict, workdir: Path, owner: ownership.Owner) -> TrainState:
     run = wiring.wire(config, sources.load(config.data))
     origin = provenance.describe()
-    with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
+    kept = {"kept": config.checkpoints_kept, "keep_every": config.checkpoint_keep_every}
+    with checkpoints.open_manager(workdir, **kept) as manager:
         train_state, description = _restore_or_init(manager, run)
         train_state = hardware.replicate(train_state, run.devices)
         done = int(train_state.step)
@@ -145,11 +152,14 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
                 if done >= phase.stop:
                     continue
                 if done == phase.start:
-                    painter.show(phase, train_state)
+                    with report.tolerating():
+                        painter.show(phase, train_state)
                 for latest, metrics, count in _take_steps(run, phase, train_state):
                     train_state, done = latest, done + count
                     report.record(done, phase, metrics, count)
                     if done % config.checkpoint_every == 0 or done == config.steps:
+                        owner.check()
                         checkpoints.save(manager, train_state, config, description, origin)
-                        painter.show(phase, train_state)
+                        with report.tolerating():
+                            painter.show(phase, train_state)
     return train_state

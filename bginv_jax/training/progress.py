@@ -1,14 +1,15 @@
 """What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
 
 import collections
+import contextlib
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
-import tensorboardX
 import tqdm
 from PIL import Image
 
@@ -16,6 +17,7 @@ from bginv_jax import files
 from bginv_jax.errors import InputError
 from bginv_jax.images.reading import read_picture
 from bginv_jax.methods import schedule
+from bginv_jax.training.event_file import EventFile
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +105,8 @@ class Progress:
     """Reports a run that continues after `step`, every `log_every` steps and at the end of each phase.
 
     A context manager. Metrics are means over the steps since the last report; of several seeds, metrics.jsonl has each
-    and everything else the mean.
+    and everything else the mean. A disk that is full, or gone, does not stop the training: it is said once, and what
+    cannot be written is left out.
 
     Args:
       workdir: where metrics.jsonl and TensorBoard's events go.
@@ -115,10 +118,10 @@ class Progress:
 
     def __init__(self, workdir: Path, *, step: int, steps: int, images_per_step: int, log_every: int):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
-        metrics_path = workdir / "metrics.jsonl"
-        _keep_until(metrics_path, step)
-        self._lines = metrics_path.open("a", encoding="utf-8", newline="\n")
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        self._lines = workdir / "metrics.jsonl"
+        _keep_until(self._lines, step)
+        self._events = EventFile(workdir / "tensorboard", purge_step=step + 1)
+        self._warned = False
         self._bar = tqdm.tqdm(
             initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
@@ -131,10 +134,23 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._events.close()
         self._bar.close()
-        with files.naming(self._lines.name):  # what is left to write
-            self._lines.close()
+        with self.tolerating():
+            self._events.close()
+
+    @contextlib.contextmanager
+    def tolerating(self) -> Iterator[None]:
+        """Where a training goes on though the system cannot write; what else it writes for its user belongs there."""
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                _LOG.warning(
+                    "%s: %s; training goes on, and what cannot be written of its log is left out from here on",
+                    error.filename,
+                    error.strerror or error,
+                )
+            self._warned = True
 
     def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
         """Takes the mean metrics of the `count` steps that were just dispatched; `step` counts the last."""
@@ -166,14 +182,14 @@ class Progress:
     def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
-        with files.naming(self._lines.name):
-            self._lines.write(files.to_json(record) + "\n")
-            self._lines.flush()
-        metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
-        for name, value in (metrics | {"images_per_second": rate}).items():
+        with self.tolerating():
+            files.append_json_line(self._lines, record)
+        means = {name: float(np.mean(value)) for name, value in metrics.items()}
+        for name, value in (means | {"images_per_second": rate}).items():
             self._events.add_scalar(name, value, step)
-        self._events.flush()
-        shown = {name: f"{value:.3f}" for name, value in metrics.items()}
+        with self.tolerating():
+            self._events.flush()
+        shown = {name: f"{value:.3f}" for name, value in means.items()}
         if self._bar.disable:
             steps = self._steps
             left = f"{(steps - step) * self._images_per_step / rate:.0f} s left" if rate else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bginv_jax.training import devices
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_PACKAGES = ("bginv_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def command() -> str:

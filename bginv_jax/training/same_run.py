@@ -11,12 +11,13 @@ from ml_collections import ConfigDict
 from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
+from bginv_jax.training import integrity
 from bginv_jax.training.checkpoints import Manager
 
 _LOG = logging.getLogger(__name__)
 
 # Fields that may change when a run is continued: they say what is read and written, not what is computed.
-_FREE = ("log_every", "checkpoint_every", "checkpoints_kept")
+_FREE = ("log_every", "checkpoint_every", "checkpoint_keep_every", "checkpoints_kept")
 
 # Fields that say where data are and how they are read: the data themselves are compared instead.
 _PHOTOGRAPHS = "background.photographs"
@@ -98,6 +99,7 @@ def note_names(manager: Manager, step: int, meta: dict, config: ConfigDict, desc
     place = Path(manager.directory) / str(step) / "meta"
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:  # so that the old file stays until the new is whole
         meta = meta | {"config": config.to_dict(), "dataset": description.to_json()}
-        ocp.JsonCheckpointHandler().save(epath.Path(folder), args=ocp.args.JsonSave(meta))
+        sealed = integrity.sealed_again(meta)
+        ocp.JsonCheckpointHandler().save(epath.Path(folder), args=ocp.args.JsonSave(sealed))
         for path in Path(folder).iterdir():
             path.replace(place / path.name)

@@ -147,30 +147,3 @@ def test_where_no_state_is_finite_none_is_restored(tmp_path, monkeypatch):
         pytest.raises(InputError, match=r"none of the checkpoints \[4\] can be read"),
     ):
         checkpoints.restore_networks(manager, lambda meta: _state(2).networks())
-
-
-def test_a_new_workdir_in_the_folders_of_a_workdir_is_refused(tmp_path, monkeypatch):
-    run, folders = tmp_path / "run", ("checkpoints", "backgrounds")
-    (run / "checkpoints" / "8" / "meta").mkdir(parents=True)
-    (run / "backgrounds").mkdir()
-    monkeypatch.chdir(run / "checkpoints")
-    for given, part in ((".", "checkpoints"), ("8/deep", "checkpoints"), (f"{run}/backgrounds/", "backgrounds")):
-        with pytest.raises(
-            InputError, match=f"^--workdir is '{given}', in {part} of the workdir '{run}'; expected that"
-        ):
-            checkpoints.refuse_inside(given, folders=folders)
-    begun = tmp_path / "begun" / "checkpoints"  # which has no checkpoint yet
-    begun.mkdir(parents=True)
-    checkpoints.refuse_inside(begun, folders=folders)
-    (tmp_path / "begun" / "metrics.jsonl").touch()
-    with pytest.raises(InputError, match="in checkpoints of the workdir"):
-        checkpoints.refuse_inside(begun, folders=folders)
-
-
-def test_a_workdir_may_have_any_name(tmp_path):
-    (tmp_path / "checkpoints" / "2024" / "run" / "checkpoints" / "8" / "meta").mkdir(parents=True)
-    for name in ("checkpoints", "checkpoints/2024", "checkpoints/2024/run", "checkpoints/2024/other"):
-        checkpoints.refuse_inside(tmp_path / name, folders=("checkpoints",))
-    nested = tmp_path / "checkpoints" / "2024" / "run" / "checkpoints"  # as earlier versions let it happen
-    (nested / "checkpoints").mkdir()
-    checkpoints.refuse_inside(nested, folders=("checkpoints",))

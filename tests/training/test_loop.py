@@ -4,6 +4,8 @@ Everything but the networks is as a user has it; the real ones train in tests/te
 """
 
 import json
+import os
+import shutil
 
 import jax
 import numpy as np
@@ -14,11 +16,13 @@ from skimage import io
 
 from bginv_jax import load_predictor
 from bginv_jax.data import sources
+from bginv_jax.errors import InputError
 from bginv_jax.methods import attention, proposal
 from bginv_jax.networks import classifiers, generators
-from bginv_jax.training import checkpoints, progress, wiring
+from bginv_jax.training import checkpoints, ownership, progress, wiring
 from bginv_jax.training.loop import train
 from tests.conftest import changed, same_bits
+from tests.training.flips import flip
 
 
 class _Linear(nn.Module):
@@ -132,6 +136,48 @@ def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, m
     steps = [line["step"] for line in _lines(tmp_path)]
     assert steps == sorted(set(steps))
     assert steps[-1] == 9
+
+
+def test_a_flipped_byte_in_the_newest_checkpoint_costs_its_steps_alone(
+    finished, module_config, tmp_path, monkeypatch, caplog, share_programs
+):
+    share_programs(monkeypatch)
+    workdir = shutil.copytree(finished[0], tmp_path / "run")
+    data = max((workdir / "checkpoints" / "9" / "state" / "d").iterdir(), key=lambda path: path.stat().st_size)
+    flip(data, data.stat().st_size // 2, 16)
+    x = sources.load(module_config.data).test.images
+    before = load_predictor(workdir)(x)
+    assert caplog.text.count("checkpoint 9 of") == 1
+    assert same_bits(train(module_config, workdir), finished[1])
+    np.testing.assert_array_equal(load_predictor(workdir)(x), load_predictor(finished[0])(x))
+    assert np.abs(before - load_predictor(workdir)(x)).max() > 0  # it was the one before
+
+
+def test_a_second_training_in_a_workdir_is_refused_before_it_changes_anything(finished, module_config):
+    def times():
+        return {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file()}
+
+    workdir = finished[0]
+    with ownership.own(workdir):
+        before = times()
+        with pytest.raises(InputError, match=rf"another training writes: process {os.getpid()} on"):
+            train(module_config, workdir)
+        assert times() == before
+
+
+def test_a_run_whose_workdir_is_taken_saves_no_more(module_config, tmp_path, monkeypatch, share_programs):
+    share_programs(monkeypatch)
+    record = progress.Progress.record
+
+    def lose(report, step, *rest):
+        record(report, step, *rest)
+        if step == 3:
+            (tmp_path / ownership.OWNER).unlink()
+
+    monkeypatch.setattr(progress.Progress, "record", lose)
+    with pytest.raises(FileNotFoundError, match="it is gone, and perhaps the workdir with it"):
+        train(module_config, tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
 
 
 def test_a_finished_run_trains_no_further(finished, module_config):

@@ -1,12 +1,14 @@
 """What a run writes of itself, and when a mask counts as collapsed."""
 
+import errno
 import json
-from pathlib import Path
+import os
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboardX.record_writer import RecordWriter
 
 from bginv_jax.methods.schedule import Phase
 from bginv_jax.training.progress import Progress, mask_collapse, read_backgrounds, write_backgrounds
@@ -67,12 +69,30 @@ def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog)
     assert b"mask_area" in events[0].read_bytes()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
-def test_a_full_disk_is_named_by_its_file(tmp_path, monkeypatch):
-    opened = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *mode, **how: opened(Path("/dev/full"), *mode, **how))
-    with pytest.raises(OSError, match="No space left on device: '/dev/full'"), _progress(tmp_path) as progress:
-        progress.record(5, PHASE, {"loss": jnp.float32(1)}, 1)
+def _no_room(*_args, **_kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
+    """The lines, the events and the backgrounds cannot be written, then can again."""
+    with _progress(tmp_path) as progress:
+        with monkeypatch.context() as full:
+            full.setattr("bginv_jax.files.open", _no_room, raising=False)
+            full.setattr(RecordWriter, "write", _no_room)
+            full.setattr(Image.Image, "save", _no_room)
+            for step in range(1, 6):
+                progress.record(step, PHASE, {"loss": jnp.float32(1)}, 1)
+            with progress.tolerating():
+                write_backgrounds(tmp_path, 5, np.zeros((8, 4, 4, 1), np.float32))
+        for step in range(6, 9):
+            progress.record(step, PHASE, {"loss": jnp.float32(2)}, 1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{tmp_path / 'metrics.jsonl'}: No space left on device; training goes on, and what cannot be written of its "
+        "log is left out from here on"
+    ]
+    assert [line["step"] for line in _lines(tmp_path)] == [8]
+    assert b"loss" in b"".join(path.read_bytes() for path in (tmp_path / "tensorboard").iterdir())
+    assert not list((tmp_path / "backgrounds").glob("*"))
 
 
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
