@@ -22,7 +22,7 @@ from bginv_jax import config_files, files
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.training import devices
+from bginv_jax.training import devices, distributed
 
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
@@ -70,6 +70,26 @@ def define_config(default: str | None, meaning: str) -> None:
         flags.FLAGS.set_default("config", default)
     except Exception as error:  # with a default the fields are read here, and only then by _parse
         _end(_explain(sys.argv, error), status=_WRONG_INPUT)
+
+
+def define_processes() -> None:
+    """Defines --distributed, and --coordinator, --process_count and --process_id where no cluster says them."""
+    flags.DEFINE_bool("distributed", False, "Train with other processes, which run the same command.")
+    flags.DEFINE_string("coordinator", None, "HOST:PORT where the first process listens; by default the cluster says.")
+    flags.DEFINE_integer("process_count", None, "How many processes there are; by default the cluster says.")
+    flags.DEFINE_integer("process_id", None, "Which process this is, from 0 on; by default the cluster says.")
+
+
+def join_processes() -> None:
+    """Joins the other processes where --distributed is given, before JAX is used.
+
+    Raises:
+      InputError: as `distributed.check_flags` and `distributed.join`.
+    """
+    given: dict[str, Any] = {name: flags.FLAGS[name].value for name in ("coordinator", "process_count", "process_id")}
+    distributed.check_flags(distributed=flags.FLAGS.distributed, **given)
+    if flags.FLAGS.distributed:
+        distributed.join(**given)
 
 
 def check_output(*, names: Sequence[str]) -> Path:
@@ -233,5 +253,5 @@ def run(
             stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments, so that a stray one is named as such
-    with _ends_well(resumes=resumes):
+    with distributed.leaving_at_once(), _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

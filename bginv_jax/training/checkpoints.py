@@ -126,7 +126,7 @@ def save(manager: Manager, train_state: TrainState, config: ConfigDict, descript
     check_finite(train_state, config)
     meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
     # The next step takes over the state's memory, which on a CPU the writer would still be reading.
-    copy = _copy(_saved(train_state))
+    copy = hardware.as_one(_copy(_saved(train_state)))
     items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
     step = int(train_state.step)
     for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step

@@ -16,7 +16,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import checkpoints, progress, provenance, same_run, wiring
+from bginv_jax.training import checkpoints, distributed, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -78,7 +78,7 @@ class _Painter:
         self._paint = jax.jit(run.method.paint) if run.method.paint else None
 
     def show(self, phase: Phase, train_state: TrainState) -> None:
-        if self._paint is None or not self._run.method.composes(phase.networks):
+        if self._paint is None or not distributed.is_first() or not self._run.method.composes(phase.networks):
             return
         networks = self._run.of_each_seed(train_state.networks())[0]
         keys = jax.random.split(jax.random.key(0), progress.BACKGROUNDS_SHOWN)
@@ -93,8 +93,11 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
         return run.shapes()
 
     restored = checkpoints.restore(manager, template)
+    distributed.check_same({"the newest checkpoint": restored and int(restored[0].step)})
     if restored is None:
-        return run.init(), run.description
+        # All but the key, which is exact: of processors of another kind each would begin with other last bits.
+        step, key, *networks = run.init()
+        return TrainState(step, key, *distributed.from_first(networks)), run.description
     train_state, meta = restored
     # The weights that it started from may be gone since.
     weights = run.description.weights or Description.from_json(meta["dataset"]).weights
@@ -109,8 +112,9 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
     Raises:
-      InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written; names the
-        field or file.
+      InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written, or where
+        several processes (`distributed.join`) differ in any; names the field or file.
+      ConnectionError: where another process is gone.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
       RuntimeError: after a fork, as `forks.refuse`.
     """
@@ -118,7 +122,9 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
     checkpoints.refuse_inside(workdir, folders=written["folders"])
     workdir = files.check_folder(workdir, field="--workdir", **written)
+    distributed.check_shared(workdir, field="--workdir")
     run = wiring.wire(config, sources.load(config.data))
+    distributed.check_same(same_run.of_all_processes(config, run.description))
     origin = provenance.describe()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
         train_state, description = _restore_or_init(manager, run)
@@ -134,7 +140,8 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
             hardware.describe(),
         )
         painter = _Painter(run, workdir)
-        with progress.Progress(
+        open_report = progress.Progress if distributed.is_first() else progress.Silence
+        with open_report(
             workdir,
             step=done,
             steps=config.steps,
