@@ -123,6 +123,11 @@ def _explain(argv: list[str], error: Exception) -> str:
             close = difflib.get_close_matches(field[1], configs.FIELDS, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"config.{field[1]} is unknown; {hint}--help lists the fields"
+    if (
+        any(re.match(r"--?(?:no)?distributed\b", argument) for argument in argv[1:])
+        and "distributed" not in flags.FLAGS
+    ):
+        return "--distributed is a flag of bginv_jax.train alone; this command runs in one process"
     value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
     if value:
         return f"config.{value[1]} is {value[2]!r}; allowed: {configs.FIELDS[value[1]].allowed}"

@@ -14,8 +14,7 @@ from bginv_jax.training.loop import train
 
 def main() -> None:
     command_line.join_processes()
-    with distributed.noticing_losses():
-        train(flags.FLAGS.config, flags.FLAGS.workdir)
+    train(flags.FLAGS.config, flags.FLAGS.workdir)
     if distributed.is_first():
         print(f"trained: {flags.FLAGS.workdir}")
 

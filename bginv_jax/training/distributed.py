@@ -29,7 +29,8 @@ _LOG = logging.getLogger(__name__)
 
 _START, _SILENT = 120, 30  # seconds: that processes wait for each other at the start, and for a sign of life later
 _GROWS = 10  # seconds until a file of the first process is seen in all, at the latest
-_SYSTEM = 1  # the exit status of an error of the system
+_PATIENCE = 1.0  # seconds
+_SYSTEM, _SIGNALLED = 1, 128  # exit status: of an error of the system, and above it of signals
 _LOST = (
     "another process of this training has ended or cannot be reached; started again in all of them, the same command "
     "continues from the newest checkpoint"
@@ -52,9 +53,7 @@ def _check(coordinator: str, process_count: int, process_id: int) -> None:
     if process_count < 1:
         raise InputError(f"--process_count is {process_count}; expected at least 1")
     if not 0 <= process_id < process_count:
-        raise InputError(
-            f"--process_id is {process_id}; expected 0 to {process_count - 1} of --process_count processes"
-        )
+        raise InputError(f"--process_id is {process_id} of {process_count}; expected 0 to {process_count - 1}")
 
 
 def check_flags(
@@ -189,41 +188,51 @@ def leaving_at_once() -> Iterator[None]:
     except BaseException as error:
         if not jax.distributed.is_initialized():
             raise
+        code = error.code if isinstance(error, SystemExit) else _SYSTEM
+        if code is None or code == 0 or (isinstance(code, int) and code > _SIGNALLED):
+            raise  # what is over in all processes
         if not isinstance(error, SystemExit):
             traceback.print_exc()
-            _leave(None, _SYSTEM)
-        if error.code not in (None, 0):
-            _leave(None, error.code if isinstance(error.code, int) else _SYSTEM)
-        raise
+        if is_first():
+            time.sleep(_PATIENCE)  # its end aborts the others, which may be about to say what they found, too
+        _leave(None, code if isinstance(code, int) else _SYSTEM)
 
 
 @contextlib.contextmanager
 def noticing_losses() -> Iterator[None]:
-    """Where a program over several processes runs.
+    """Where a program over several processes runs: if it fails since one is gone, the others end at once.
+
+    No cleaning up on the way: saving, for one, waits for all processes.
 
     Raises:
-      ConnectionError: if it fails since another process is gone.
+      ConnectionError: instead, in a program that did not `join` here.
     """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
-        raise ConnectionError(f"{_LOST} ({_first_line(error)})") from error
+        message = f"{_LOST} ({_first_line(error)})"
+        if not _handlers:
+            raise ConnectionError(message) from error
+        _leave(f"error: {message}", _SYSTEM)
 
 
 def gather(value: Any) -> np.ndarray:
     """A number or an array of each process, with a leading axis of processes; every process must ask for it."""
     if jax.process_count() == 1:
         return np.asarray(value)[None]
-    return np.asarray(multihost_utils.process_allgather(np.asarray(value))).reshape(-1, *np.shape(value))
+    with noticing_losses():
+        gathered = np.asarray(multihost_utils.process_allgather(np.asarray(value)))
+    return gathered.reshape(-1, *np.shape(value))
 
 
 def from_first(tree: Any) -> Any:
     """The first process's arrays, in every process."""
     if jax.process_count() == 1:
         return tree
-    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
+    with noticing_losses():
+        return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
 
 
 def _digest(value: Any) -> np.ndarray:

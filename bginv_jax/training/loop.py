@@ -60,12 +60,13 @@ def _take_steps(
         while done < goal:
             stop = min(goal, feed.last(done))
             arrays = feed.arrays(train_state.key, done, stop)
-            train_state, metrics, health = take(train_state, arrays, np.int32(stop - done))
-            if last is not None:  # of the call before, which is over: looking at this one's would wait for it
-                _check_health(run.config, *last)
-            last = done, health
-            if stop == goal:  # whose metrics and state the host reads
-                _check_health(run.config, *last)
+            with distributed.noticing_losses():
+                train_state, metrics, health = take(train_state, arrays, np.int32(stop - done))
+                if last is not None:  # of the call before, which is over: looking at this one's would wait for it
+                    _check_health(run.config, *last)
+                last = done, health
+                if stop == goal:  # whose metrics and state the host reads
+                    _check_health(run.config, *last)
             yield train_state, metrics, stop - done
             done = stop
 
@@ -114,7 +115,6 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     Raises:
       InputError: for a wrong config, unreadable data, or a workdir of another run or that cannot be written, or where
         several processes (`distributed.join`) differ in any; names the field or file.
-      ConnectionError: where another process is gone.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
       RuntimeError: after a fork, as `forks.refuse`.
     """
