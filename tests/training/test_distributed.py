@@ -23,7 +23,7 @@ _LOST = "error: another process of this training has ended or cannot be reached;
 _IMPATIENT = """
 import runpy
 from bginv_jax.training import distributed
-distributed.join.__kwdefaults__["silent_seconds"] = 5
+distributed.join.__kwdefaults__["silent_seconds"] = 10
 runpy.run_module("bginv_jax.train", run_name="__main__")
 """
 
