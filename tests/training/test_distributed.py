@@ -17,7 +17,7 @@ from bginv_jax.errors import InputError
 from bginv_jax.training import checkpoints, distributed, wiring
 from tests.conftest import door, run_door, same_bits, write_tiny_folder
 
-_STEPS = 120
+_STEPS, _EVERY = 40, 8  # few: on a busy machine processes wait for each other in every step
 _LOST = "error: another process of this training has ended or cannot be reached; started again in all of them"
 # The door, where silence is death sooner.
 _IMPATIENT = """
@@ -40,8 +40,8 @@ def _flags(folder, workdir):
         "schedule": ("f:1",),
         "steps": _STEPS,
         "batch_size": 16,
-        "log_every": 40,
-        "checkpoint_every": 40,
+        "log_every": _EVERY,
+        "checkpoint_every": _EVERY,
     }
     given = [f"--config.{name}={value}" for name, value in fields.items()]
     return ["--config=experiments/mnist_5k_vanilla.py", f"--workdir={workdir}", *given]
@@ -72,7 +72,7 @@ def _processes(count, devices, *flags, own=None):
 def _run(count, devices, *flags):
     """Output and errors of each process, none of which fails."""
     with _processes(count, devices, *flags) as started:
-        texts = [process.communicate(timeout=120) for process in started]
+        texts = [process.communicate(timeout=240) for process in started]
         assert [process.returncode for process in started] == [0] * count, texts
     return texts
 
@@ -111,8 +111,8 @@ def two(folder, tmp_path_factory):
 def _assert_close(state, other):
     """To rounding: gradients are float32 sums over eight devices, in another order."""
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(other.params), strict=True):
-        # Each of 120 steps adds about a rounding, 2**-24: 7e-6 if none cancelled another.
-        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(b)
+        # Each of 40 steps adds about a rounding, 2**-24: 2.4e-6 if none cancelled another.
+        assert np.linalg.norm(a - b) <= 3e-6 * np.linalg.norm(b)
     assert same_bits((state.step, state.key), (other.step, other.key))
 
 
@@ -127,10 +127,11 @@ def test_the_first_alone_writes(two):
     assert "trained: " in first[0]
     assert "8 devices of 8 cpu in 2 processes" in first[1]
     assert "trained: " not in second[0]
-    assert second[1] == ""
-    assert len(_losses(workdir)) == _STEPS // 40
+    assert "images to train" not in second[1]
+    assert "images/s" not in second[1]
+    assert len(_losses(workdir)) == _STEPS // _EVERY
     assert len(list((workdir / "tensorboard").iterdir())) == 1
-    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["120", "80"]
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["32", "40"]
     assert not list(workdir.glob(".seen*"))
 
 
@@ -142,7 +143,7 @@ def test_four_processes_that_stream_their_shares_take_the_same_steps(folder, two
 def test_one_is_killed_all_end_and_the_same_command_continues(folder, two, tmp_path):
     workdir = tmp_path / "run"
     with _processes(2, 4, *_flags(folder, workdir)) as (first, second):
-        while not (workdir / "checkpoints" / "40").is_dir() and first.poll() is None:
+        while not (workdir / "checkpoints" / str(_EVERY)).is_dir() and first.poll() is None:
             time.sleep(0.02)
         second.kill()
         killed = time.monotonic()
