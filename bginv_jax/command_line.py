@@ -22,7 +22,7 @@ from bginv_jax import config_files, files
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.training import devices
+from bginv_jax.training import devices, distributed
 
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
@@ -70,6 +70,26 @@ def define_config(default: str | None, meaning: str) -> None:
         _end(_explain(sys.argv, error), status=_WRONG_INPUT)
 
 
+def define_processes() -> None:
+    """Defines --distributed, and --coordinator, --process_count and --process_id where no cluster says them."""
+    flags.DEFINE_bool("distributed", False, "Train with other processes, which run the same command.")
+    flags.DEFINE_string("coordinator", None, "HOST:PORT where the first process listens; by default the cluster says.")
+    flags.DEFINE_integer("process_count", None, "How many processes there are; by default the cluster says.")
+    flags.DEFINE_integer("process_id", None, "Which process this is, from 0 on; by default the cluster says.")
+
+
+def join_processes() -> None:
+    """Joins the other processes where --distributed is given, before JAX is used.
+
+    Raises:
+      InputError: as `distributed.check_flags` and `distributed.join`.
+    """
+    given: dict[str, Any] = {name: flags.FLAGS[name].value for name in ("coordinator", "process_count", "process_id")}
+    distributed.check_flags(distributed=flags.FLAGS.distributed, **given)
+    if flags.FLAGS.distributed:
+        distributed.join(**given)
+
+
 def check_output(*, names: Sequence[str]) -> Path:
     """The folder of --output, or by default of the first --workdir, if files of these names can be written there."""
     values = flags.FLAGS
@@ -101,6 +121,11 @@ def _explain(argv: list[str], error: Exception) -> str:
             close = difflib.get_close_matches(field[1], configs.FIELDS, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"config.{field[1]} is unknown; {hint}--help lists the fields"
+    if (
+        any(re.match(r"--?(?:no)?distributed\b", argument) for argument in argv[1:])
+        and "distributed" not in flags.FLAGS
+    ):
+        return "--distributed is a flag of bginv_jax.train alone; this command runs in one process"
     value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
     if value:
         return f"config.{value[1]} is {value[2]!r}; allowed: {configs.FIELDS[value[1]].allowed}"
@@ -226,5 +251,5 @@ def run(
             stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments, so that a stray one is named as such
-    with _ends_well(resumes=resumes):
+    with distributed.leaving_at_once(), _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

@@ -2,11 +2,16 @@
 
 import importlib.util
 import inspect
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import bginv_jax
+from tests.conftest import call_door
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,3 +41,63 @@ def test_public_names_are_there_documented_and_imported_only_when_asked_for():
         value = getattr(bginv_jax, name)
         assert f"`{name}`" in bginv_jax.__doc__
         assert inspect.getdoc(value) if not isinstance(value, dict) else value
+
+
+@pytest.fixture
+def submit(tmp_path):
+    """Runs submit.slurm as a job whose srun notes what it should run and ends with `status`; returns it and notes."""
+    for tool, then in (("srun", 'exit "$STATUS"'), ("scontrol", "")):
+        program = tmp_path / tool
+        program.write_text(f'#!/bin/sh\nfor word in {tool} "$@"; do echo "$word" >> "$NOTES"; done\n{then}\n')
+        program.chmod(0o755)
+
+    def run(*flags, status=0, **job):
+        notes = tmp_path / "notes"
+        notes.write_text("")
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "STATUS": str(status), "NOTES": str(notes)}
+        job = {"SLURM_JOB_ID": "77", "SLURM_NTASKS": "1"} | job
+        command = [shutil.which("bash"), EXAMPLES / "submit.slurm", *flags]
+        ended = subprocess.run(command, env=environment | job, capture_output=True, text=True)
+        return ended, notes.read_text().splitlines()
+
+    return run
+
+
+_SUBMITTED = ("--config=experiments/mnist_5k_vanilla.py", "--workdir=/shared/a run")
+_SIXTEEN = {"SLURM_NTASKS": "16", "SLURM_NTASKS_PER_NODE": "8", "SLURM_GPUS_ON_NODE": "8"}
+
+
+def test_a_job_of_several_processes_trains_one_run(submit):
+    ended, words = submit(*_SUBMITTED, **_SIXTEEN)
+    assert ended.returncode == 0, ended.stderr
+    module = words.index("bginv_jax.train")
+    assert words[: module - 1] == ["srun", "--kill-on-bad-exit=1", "--label", ".venv/bin/python"]
+    assert words[module + 1 :] == [*_SUBMITTED, "--distributed"]
+    refused = call_door("bginv_jax.train", *words[module + 1 :], "--coordinator=a:1")  # all but the last are its flags
+    assert refused.stderr.startswith("error: --coordinator is 'a:1' without --process_count")
+
+
+def test_a_task_of_an_array_trains_its_seed_in_a_folder_of_its_own(submit):
+    ended, words = submit(*_SUBMITTED, SLURM_ARRAY_TASK_ID="3")
+    assert ended.returncode == 0, ended.stderr
+    assert words[-3:] == [_SUBMITTED[0], "--workdir=/shared/a run/seed-3", "--config.seed=3"]
+
+
+@pytest.mark.parametrize(("status", "requeued"), [(143, ["scontrol", "requeue", "77"]), (1, []), (2, []), (0, [])])
+def test_a_job_that_its_scheduler_ends_is_queued_again(submit, status, requeued):
+    ended, words = submit(*_SUBMITTED, status=status)
+    assert ended.returncode == status
+    assert words[words.index(_SUBMITTED[1]) + 1 :] == requeued
+
+
+def test_gpus_that_no_process_would_take_are_refused(submit):
+    ended, words = submit(*_SUBMITTED, **_SIXTEEN | {"SLURM_NTASKS_PER_NODE": "1"})
+    assert (ended.returncode, words) == (2, [])
+    assert ended.stderr == "error: 1 processes and 8 GPUs a node; expected --ntasks-per-node to be --gpus-per-node\n"
+
+
+def test_slurm_signals_the_processes_in_time_for_a_checkpoint():
+    text = (EXAMPLES / "submit.slurm").read_text()
+    assert "\n#SBATCH --signal=TERM@60\n" in text
+    assert "\n#SBATCH --requeue\n" in text
+    assert subprocess.run(["bash", "-n", EXAMPLES / "submit.slurm"]).returncode == 0

@@ -132,6 +132,7 @@ def save(
     if measure is not None and math.isfinite(measure):
         meta["measure"] = manager.measures[step] = float(measure)
     meta = integrity.seal(meta, integrity.digests(copy))
+    copy = hardware.as_one(copy)
     items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
     with one_error(manager):
         for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step

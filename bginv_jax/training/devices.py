@@ -1,8 +1,11 @@
 """The one room that knows of devices: which there are, their axis, how programs are mapped and arrays lie on them.
 
-pmap stands here alone, and nothing else depends on it.
+pmap stands here alone, and nothing else depends on it. Over several processes it maps a program over all their devices,
+and gives and takes what lies on those of this process: arrays are a process's own, and the same in all where they are
+replicated.
 """
 
+import collections
 import contextlib
 import os
 import threading
@@ -18,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bginv_jax.data import rows
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
+from bginv_jax.training import distributed
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
@@ -30,6 +34,31 @@ def local() -> list[jax.Device]:
     return jax.local_devices()
 
 
+def sharing() -> int:
+    """How many devices can share a batch: of each process as many as the one with the fewest has."""
+    counts = collections.Counter(device.process_index for device in jax.devices())
+    return min(counts.values()) * len(counts)
+
+
+def of_all(count: int) -> list[jax.Device]:
+    """So many devices, the same in every process, and of each process as many: its first ones."""
+    each = count // jax.process_count()
+    of_processes = collections.defaultdict(list)
+    for device in jax.devices():
+        of_processes[device.process_index].append(device)
+    return [device for index in sorted(of_processes) for device in of_processes[index][:each]]
+
+
+def own_places(devices: Sequence[jax.Device]) -> np.ndarray:
+    """Which of `devices` are this process's."""
+    return np.array([i for i, device in enumerate(devices) if device.process_index == jax.process_index()])
+
+
+def own(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Those of `devices` that are this process's."""
+    return [devices[i] for i in own_places(devices)]
+
+
 def on_cpu() -> bool:
     """Whether the devices are processors."""
     return jax.default_backend() == "cpu"
@@ -37,11 +66,18 @@ def on_cpu() -> bool:
 
 def describe() -> str:
     """How many there are, and of what kind."""
-    return f"{jax.local_device_count()} {jax.local_devices()[0].device_kind}"
+    processes = f" in {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return f"{jax.device_count()} {jax.local_devices()[0].device_kind}{processes}"
 
 
 def memory() -> int:
-    """Bytes of one device; processors share what the host has, or what its container may use."""
+    """Bytes of the smallest device; processors share what the host has, or what its container may use."""
+    if jax.process_count() == 1:
+        return _memory()
+    return 2**20 * int(distributed.gather(np.int32(_memory() // 2**20)).min())  # JAX has no larger integers
+
+
+def _memory() -> int:
     stats = None if on_cpu() else jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"]
@@ -81,13 +117,26 @@ def _sharding(devices: Sequence[jax.Device], *axes: str) -> NamedSharding:
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """Puts arrays on every device, once, so that no call of a mapped program moves them again."""
-    return jax.device_put(tree, _sharding(devices))
+    """Puts arrays on every device of this process, once, so that no call of a mapped program moves them again."""
+    return jax.device_put(tree, _sharding(own(devices)))
 
 
 def split(tree: Any, devices: Sequence[jax.Device]) -> Any:
-    """Puts arrays (devices, ...) on the devices, a row on each."""
-    return jax.device_put(tree, _sharding(devices, AXIS))
+    """Puts arrays (devices of this process, ...) on them, a row on each."""
+    return jax.device_put(tree, _sharding(own(devices), AXIS))
+
+
+def as_one(tree: Any) -> Any:
+    """The replicated arrays of all processes as one of them all, of which each writes its part of a checkpoint."""
+    if jax.process_count() == 1:
+        return tree
+
+    def one(leaf: jax.Array) -> jax.Array:
+        copies = [shard.data for shard in leaf.addressable_shards]
+        sharding = _sharding(of_all(len(copies) * jax.process_count()))
+        return jax.make_array_from_single_device_arrays(leaf.shape, sharding, copies)
+
+    return jax.tree.map(one, tree)
 
 
 def on_one() -> jax.sharding.Sharding:
@@ -102,7 +151,7 @@ def map_program(
 
     Args:
       function: of arrays.
-      devices: at least one.
+      devices: at least one; of several processes those of all, in every process. Axes of devices are of its own.
       in_axes, out_axes: 0 where an argument or result has a leading axis of devices, None where all have the same.
       donate: places of the arguments whose memory the program takes over.
     """
@@ -126,13 +175,14 @@ def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int =
 
     Args:
       apply: (variables, float images (n, S, S, C)) -> outputs (n, ...).
-      devices: each takes `chunk` images at a time.
+      devices: each takes `chunk` images at a time; of several processes only its own.
       chunk: images per device and call.
 
     Returns:
       forward(variables, images) -> outputs as NumPy arrays; images uint8 or float32 (N, S, S, C), on the host. The last
       batch is padded with zeros whose outputs are dropped.
     """
+    devices = own(devices)
     mapped = map_program(lambda variables, x: apply(variables, as_float(x)), devices, in_axes=(None, 0))
     size = chunk * len(devices)
 

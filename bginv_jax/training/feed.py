@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bginv_jax.errors import InputError
 from bginv_jax.images.augment import random_crops
 from bginv_jax.methods.contract import Layout
 from bginv_jax.training import devices as hardware
@@ -169,13 +170,23 @@ class ResidentFeed:
         return self.data._replace(order=self._order[1])
 
 
+def _positions(plan: BatchPlan, devices: Sequence[jax.Device]) -> np.ndarray:
+    """The places in the batch of each device of this process: (devices, n)."""
+    return np.stack([np.asarray(plan.positions(jnp.int32(i))).ravel() for i in hardware.own_places(devices)])
+
+
+def own_positions(plan: BatchPlan, devices: Sequence[jax.Device]) -> np.ndarray:
+    """The places in the batch that fall to the devices of this process, in order; all of them in a single one."""
+    return np.sort(_positions(plan, devices), axis=None)
+
+
 class StreamedFeed:
     """Batches that somebody else reads, for sets that fit neither devices nor memory.
 
     Args:
       reads: of each seed (key, step) -> iterator of the batches of that step and all later ones, for a run with `key`:
-        NumPy Raw of `plan.batch_size` images each, the same whenever it is asked, or a resumed run would go on
-        otherwise.
+        NumPy Raw of `plan.batch_size` images each, of several processes those at `own_positions`; the same whenever it
+        is asked, or a resumed run would go on otherwise.
       plan: how a batch is split; each device gets its own share alone.
       devices: as many as the plan has.
       pictures: (P, T, T, C) uint8 for the plan's pictured images, on every device.
@@ -194,7 +205,7 @@ class StreamedFeed:
         several_seeds: bool = False,
     ):
         self._reads, self._devices, self._several_seeds = reads, devices, several_seeds
-        self._places = np.stack([np.asarray(plan.positions(jnp.int32(i))).ravel() for i in range(plan.devices)])
+        self._places = np.searchsorted(own_positions(plan, devices), _positions(plan, devices))
         self._pictures = hardware.replicate(pictures, devices)
         self._batches: tuple[int, list[Iterator[Raw]]] | None = None
 
@@ -221,7 +232,9 @@ class StreamedFeed:
         return jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *raws)
 
 
-def plan_batch(layout: Layout, size: int, *, device_count: int, cache_pixels: int | None) -> BatchPlan:
+def plan_batch(
+    layout: Layout, size: int, *, device_count: int, cache_pixels: int | None, processes: int = 1
+) -> BatchPlan:
     """Splits a batch over as many devices as share it out evenly, and into slices that fit a processor's cache.
 
     Args:
@@ -229,9 +242,18 @@ def plan_batch(layout: Layout, size: int, *, device_count: int, cache_pixels: in
       size: the side of an image, pixels.
       device_count: how many devices there are.
       cache_pixels: pixels of the images whose activations fit the cache; None takes a device's share at once.
+      processes: that have the devices; each takes part with as many.
+
+    Raises:
+      InputError: if the processes cannot share the batch out evenly.
     """
     common = layout.most_parts
-    devices = max(n for n in range(1, device_count + 1) if common % n == 0)
+    devices = max((n for n in range(processes, device_count + 1, processes) if common % n == 0), default=0)
+    if not devices:
+        raise InputError(
+            f"config.batch_size is {layout.total}, split for config.background as {tuple(layout)}, which {processes} "
+            f"processes cannot share evenly; expected parts that are multiples of {processes}"
+        )
     rest = common // devices
     slices = 1
     if cache_pixels is not None:

@@ -16,7 +16,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import checkpoints, ownership, progress, provenance, same_run, wiring
+from bginv_jax.training import checkpoints, distributed, ownership, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -60,12 +60,13 @@ def _take_steps(
         while done < goal:
             stop = min(goal, feed.last(done))
             arrays = feed.arrays(train_state.key, done, stop)
-            train_state, metrics, health = take(train_state, arrays, np.int32(stop - done))
-            if last is not None:  # of the call before, which is over: looking at this one's would wait for it
-                _check_health(run.config, *last)
-            last = done, health
-            if stop == goal:  # whose metrics and state the host reads
-                _check_health(run.config, *last)
+            with distributed.noticing_losses():
+                train_state, metrics, health = take(train_state, arrays, np.int32(stop - done))
+                if last is not None:  # of the call before, which is over: looking at this one's would wait for it
+                    _check_health(run.config, *last)
+                last = done, health
+                if stop == goal:  # whose metrics and state the host reads
+                    _check_health(run.config, *last)
             yield train_state, metrics, stop - done
             done = stop
 
@@ -78,7 +79,7 @@ class _Painter:
         self._paint = jax.jit(run.method.paint) if run.method.paint else None
 
     def show(self, phase: Phase, train_state: TrainState) -> None:
-        if self._paint is None or not self._run.method.composes(phase.networks):
+        if self._paint is None or not distributed.is_first() or not self._run.method.composes(phase.networks):
             return
         networks = self._run.of_each_seed(train_state.networks())[0]
         keys = jax.random.split(jax.random.key(0), progress.BACKGROUNDS_SHOWN)
@@ -93,8 +94,11 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
         return run.shapes()
 
     restored = checkpoints.restore(manager, template)
+    distributed.check_same({"the newest checkpoint": restored and int(restored[0].step)})
     if restored is None:
-        return run.init(), run.description
+        # All but the key, which is exact: of processors of another kind each would begin with other last bits.
+        step, key, *networks = run.init()
+        return TrainState(step, key, *distributed.from_first(networks)), run.description
     train_state, meta = restored
     # The weights that it started from may be gone since.
     weights = run.description.weights or Description.from_json(meta["dataset"]).weights
@@ -109,8 +113,8 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """Trains `config` to its last step, or continues to it, and returns the final state.
 
     Raises:
-      InputError: for a wrong config, unreadable data, or a workdir of another run, where another training writes, or
-        that cannot be written; names the field or file.
+      InputError: for a wrong config, unreadable data, a workdir of another run, where another training writes, or that
+        cannot be written, or where several processes (`distributed.join`) differ in any; names the field or file.
       DivergedError: where a loss or gradient is not finite; the checkpoints before stay.
       OSError: where a checkpoint cannot be written; the checkpoints before stay.
       RuntimeError: after a fork, as `forks.refuse`.
@@ -119,12 +123,14 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     written = {"files": ["metrics.jsonl", ownership.OWNER], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
     ownership.refuse_inside(workdir, folders=written["folders"])
     workdir = files.check_folder(workdir, field="--workdir", **written)
+    distributed.check_shared(workdir, field="--workdir")
     with ownership.own(workdir) as owner:
         return _train(config, workdir, owner)
 
 
 def _train(config: ConfigDict, workdir: Path, owner: ownership.Owner) -> TrainState:
     run = wiring.wire(config, sources.load(config.data))
+    distributed.check_same(same_run.of_all_processes(config, run.description))
     origin = provenance.describe()
     kept = {"kept": config.checkpoints_kept, "keep_every": config.checkpoint_keep_every}
     with checkpoints.open_manager(workdir, **kept) as manager:
@@ -141,7 +147,8 @@ def _train(config: ConfigDict, workdir: Path, owner: ownership.Owner) -> TrainSt
             hardware.describe(),
         )
         painter = _Painter(run, workdir)
-        with progress.Progress(
+        open_report = progress.Progress if distributed.is_first() else progress.Silence
+        with open_report(
             workdir,
             step=done,
             steps=config.steps,

@@ -20,6 +20,7 @@ import psutil
 
 from bginv_jax import files
 from bginv_jax.errors import InputError
+from bginv_jax.training import distributed
 
 _LOG = logging.getLogger(__name__)
 
@@ -165,9 +166,9 @@ def _take(path: Path, this: dict[str, Any], workdir: str | Path) -> None:
 
 
 class Owner:
-    """This training, as the owner of a workdir."""
+    """This training, as the owner of a workdir; of several processes the first owns it for all, and `this` is None."""
 
-    def __init__(self, path: Path, this: dict[str, Any]):
+    def __init__(self, path: Path, this: dict[str, Any] | None):
         self._path, self._this = path, this
 
     def check(self) -> None:
@@ -177,6 +178,8 @@ class Owner:
           InputError: if another training has taken it, after this one had slept for longer than STALE.
           OSError: if the workdir is gone.
         """
+        if self._this is None:
+            return
         with files.naming(self._path):
             owner = _read(self._path)
         if owner is None:
@@ -203,6 +206,9 @@ def own(workdir: str | Path) -> Iterator[Owner]:
       OSError: if the workdir cannot be written.
     """
     folder = Path(workdir)
+    if not distributed.is_first():
+        yield Owner(folder / OWNER, None)
+        return
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path, this = folder.resolve() / OWNER, _this_process()

@@ -101,6 +101,25 @@ def _keep_until(path: Path, step: int) -> None:
         files.write_json_lines(path, [record for record in records if record["step"] <= step])
 
 
+class Silence:
+    """In the place of `Progress`, in a process that is not the first of several."""
+
+    def __init__(self, workdir: Path, **_: int):
+        pass
+
+    def __enter__(self) -> "Silence":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def tolerating(self) -> contextlib.nullcontext:
+        return contextlib.nullcontext()
+
+    def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
+        pass
+
+
 class Progress:
     """Reports a run that continues after `step`, every `log_every` steps and at the end of each phase.
 

@@ -50,6 +50,11 @@ def versions(names: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
+def numerics() -> dict[str, str]:
+    """The versions of what computes a step, by package."""
+    return versions(_PACKAGES)
+
+
 def describe() -> dict:
     """All of it, as JSON values, with the machine that ran it."""
     return {

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.training import integrity
+from bginv_jax.training import distributed, integrity, provenance
 from bginv_jax.training.checkpoints import Manager
 
 _LOG = logging.getLogger(__name__)
@@ -23,6 +23,14 @@ _FREE = ("log_every", "checkpoint_every", "checkpoint_keep_every", "checkpoints_
 _PHOTOGRAPHS = "background.photographs"
 _WEIGHTS = "classifier_weights"
 _NAMES_OF_DATA = (*(name for name in configs.FIELDS if name.startswith("data.")), _PHOTOGRAPHS, _WEIGHTS)
+
+
+def of_all_processes(config: ConfigDict, description: Description) -> dict[str, object]:
+    """What processes that train together must have alike, by its name; the same data may lie elsewhere in each."""
+    free = ("data.source", "data.dir", _PHOTOGRAPHS, _WEIGHTS)
+    fields = {f"config.{name}": value for name, value in configs.flatten(config).items() if name not in free}
+    data = description.to_json()
+    return fields | {"the data": [data["sha256"], data["photographs"], data["weights"]]} | provenance.numerics()
 
 
 def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
@@ -94,7 +102,7 @@ def _check_same_weights(before: str, now: str, noted: str, found: str) -> None:
 
 def note_names(manager: Manager, step: int, meta: dict, config: ConfigDict, description: Description) -> None:
     """Writes into a checkpoint where its data are now, after `check_same_run`; a run that has ended writes no other."""
-    if configs.flatten(configs.saved_config(meta["config"])) == configs.flatten(config):
+    if configs.flatten(configs.saved_config(meta["config"])) == configs.flatten(config) or not distributed.is_first():
         return
     place = Path(manager.directory) / str(step) / "meta"
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:  # so that the old file stays until the new is whole

@@ -276,5 +276,5 @@ def make_train_step(
         return _take(step, state, count)
 
     program = hardware.map_program(steps, devices, in_axes=(None, feed.axes, None, 0), out_axes=None, donate=(0,))
-    indices = hardware.split(np.arange(len(devices)), devices)
+    indices = hardware.split(hardware.own_places(devices), devices)
     return lambda state, arrays, count: program(state, arrays, count, indices)

@@ -30,7 +30,7 @@ def is_needed(choice: str, *, set_bytes: int, device_bytes: int) -> bool:
 
 
 def make_reader(
-    split: Split, batch_size: int, *, masks: np.ndarray | None = None
+    split: Split, batch_size: int, *, masks: np.ndarray | None = None, places: np.ndarray | None = None
 ) -> Callable[[jax.Array, int], Iterator[Raw]]:
     """A reader for `StreamedFeed`, whose epochs are those of a `ResidentFeed`, in the same order.
 
@@ -38,7 +38,9 @@ def make_reader(
       split: at least `batch_size` images.
       batch_size: images per step; what an epoch leaves over is left out.
       masks: (N, S, S, 1), if the phase takes them.
+      places: in a batch, of the images that this process reads; by default all.
     """
+    chosen_places = slice(None) if places is None else places
     count = len(split.images)
     epoch_steps = count // batch_size
     draw = jax.jit(functools.partial(draw_order, count=count))
@@ -48,16 +50,16 @@ def make_reader(
         own = None if masks is None else rows.take(masks, chosen)
         return Raw(rows.take(split.images, chosen), targets, own)  # type: ignore[arg-type]  # on the host yet
 
-    def places(key: jax.Array, first: int) -> Iterator[np.ndarray]:
+    def orders(key: jax.Array, first: int) -> Iterator[np.ndarray]:
         for epoch in itertools.count(first // epoch_steps):
             order = np.asarray(draw(key, epoch))
             for step in range(max(0, first - epoch * epoch_steps), epoch_steps):
-                yield order[step * batch_size :][:batch_size]
+                yield order[step * batch_size :][:batch_size][chosen_places]
 
     def read(key: jax.Array, first: int) -> Iterator[Raw]:
         pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stream")  # which ends with this iterator
         pending: deque[Future[Raw]] = deque()
-        for chosen in places(key, first):
+        for chosen in orders(key, first):
             pending.append(pool.submit(gather, chosen))
             if len(pending) > _AHEAD:
                 yield pending.popleft().result()

@@ -28,7 +28,7 @@ from bginv_jax.networks.classifiers import STAGED, frozen_parameters
 from bginv_jax.networks.pretrained import IMAGENET, find_weights, fit_weights, load_weights
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import progress, stream
-from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, StreamedFeed, plan_batch
+from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, StreamedFeed, own_positions, plan_batch
 from bginv_jax.training.state import (
     Optimizers,
     TrainState,
@@ -154,7 +154,10 @@ class Run:
             of_seeds = list(masks) if self.several_seeds else [masks]
         elif self.method.takes_masks(phase.networks):
             of_seeds = [self._streamed_masks(phase, own) for own in self.of_each_seed(networks)]
-        reads = [stream.make_reader(self.dataset.train, self.plan.batch_size, masks=own) for own in of_seeds]
+        places = own_positions(self.plan, self.devices)
+        reads = [
+            stream.make_reader(self.dataset.train, self.plan.batch_size, masks=own, places=places) for own in of_seeds
+        ]
         return StreamedFeed(reads, self.plan, self.devices, pictures=self.pictures, several_seeds=self.several_seeds)
 
     def _streamed_masks(self, phase: Phase, networks: Networks) -> np.ndarray | None:
@@ -240,7 +243,8 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
     plan = plan_batch(
         layout,
         dataset.size,
-        device_count=len(hardware.local()),
+        device_count=hardware.sharing(),
+        processes=jax.process_count(),
         cache_pixels=_CACHE_PIXELS if hardware.on_cpu() and not _has_statistics(method) else None,
     )
     pictures = None
@@ -260,4 +264,4 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
         weight_decay=config.weight_decay,
         frozen=frozen_parameters(config.classifier_frozen),
     )
-    return Run(config, dataset, method, optimizers, phases, plan, hardware.local()[: plan.devices], pictures)
+    return Run(config, dataset, method, optimizers, phases, plan, hardware.of_all(plan.devices), pictures)

@@ -1,5 +1,7 @@
 """Programs and arrays over devices."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,3 +39,15 @@ def test_they_are_described():
     assert hardware.describe() == "8 cpu"
     assert hardware.on_cpu()
     assert len(hardware.local()) == 8
+
+
+def test_of_each_process_as_many_devices_share_a_batch(monkeypatch):
+    devices = [SimpleNamespace(process_index=index, id=i) for i, index in enumerate((1, 0, 0, 1, 0))]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    assert hardware.sharing() == 4
+    chosen = hardware.of_all(4)
+    assert [device.id for device in chosen] == [1, 2, 0, 3]
+    assert hardware.own_places(chosen).tolist() == [2, 3]
+    assert [device.id for device in hardware.own(hardware.of_all(2))] == [0]

@@ -1,6 +1,7 @@
 """What a step draws from: plans and positions, epochs, and batches that stream as if they lay on the device."""
 
 import itertools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 
 from bginv_jax.data.dataset import Split
+from bginv_jax.errors import InputError
 from bginv_jax.methods.contract import Layout
-from bginv_jax.training.feed import BatchPlan, Raw, StreamedFeed, draw_order, plan_batch
+from bginv_jax.training.feed import BatchPlan, Raw, StreamedFeed, draw_order, own_positions, plan_batch
 from bginv_jax.training.state import init_state, stack_seeds
 from bginv_jax.training.stream import make_reader
 from tests.training.toys import WHOLE, assert_same_bits, make_program, make_setup, resident, take
@@ -57,6 +59,42 @@ def test_a_batch_is_planned_over_the_devices_that_share_it_evenly(layout, device
     assert planned(32) == BatchPlan(layout, devices, slices)
     assert planned(16).slices <= slices <= planned(64).slices
     assert planned(32, cache_pixels=None) == BatchPlan(layout, devices, 1)
+
+
+@pytest.mark.parametrize(
+    ("layout", "devices", "processes", "used"),
+    [
+        (Layout(16), 8, 2, 8),
+        (Layout(12), 8, 2, 6),  # three of each, where one process of eight takes six, too
+        (Layout(18), 16, 4, None),
+        (Layout(12, 6, 12), 8, 2, 6),
+        (Layout(7), 8, 2, None),
+        (Layout(8), 3, 3, None),
+    ],
+)
+def test_processes_take_part_with_as_many_devices_each(layout, devices, processes, used):
+    def planned():
+        return plan_batch(layout, 16, device_count=devices, cache_pixels=None, processes=processes)
+
+    if used is not None:
+        assert planned() == BatchPlan(layout, used, 1)
+        return
+    with pytest.raises(InputError, match=rf"config.batch_size is {layout.total}.* which {processes} processes cannot"):
+        planned()
+
+
+def test_each_process_reads_its_devices_shares_and_no_others(monkeypatch):
+    plan = BatchPlan(Layout(8, 4, 12), 4, 1)
+    devices = [SimpleNamespace(process_index=index) for index in (0, 0, 1, 1)]
+    assert own_positions(plan, devices).tolist() == [*range(4), 8, 9, *range(12, 18)]
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    places = own_positions(plan, devices)
+    assert places.tolist() == [*range(4, 8), 10, 11, *range(18, 24)]
+    images = np.arange(48, dtype=np.uint8)[:, None, None, None]
+    split, key = Split(images, np.arange(48)), jax.random.key(0)
+    whole, share = (next(make_reader(split, 24, places=own)(key, 3)) for own in (None, places))
+    np.testing.assert_array_equal(share.images, whole.images[places])
+    np.testing.assert_array_equal(share.targets, whole.targets[places])
 
 
 def _streamed(setup, plan, seeds=1):

@@ -1,0 +1,295 @@
+"""Several processes that train together: how they find each other, agree, and end when one of them is gone.
+
+A single process is the first of one, and everything here is true of it at once. What lies on which device is for
+`devices`; that one process is meant to act for all, such as by writing a log, is asked for here.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from bginv_jax.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+
+_START, _SILENT = 120, 30  # seconds: that processes wait for each other at the start, and for a sign of life later
+_GROWS = 10  # seconds until a file of the first process is seen in all, at the latest
+_PATIENCE = 1.0  # seconds
+_SYSTEM, _SIGNALLED = 1, 128  # exit status: of an error of the system, and above it of signals
+_LOST = (
+    "another process of this training has ended or cannot be reached; started again in all of them, the same command "
+    "continues from the newest checkpoint"
+)
+_NO_CLUSTER = (
+    "--distributed: this process was started by no cluster that JAX knows (SLURM, Open MPI, Kubernetes, Cloud TPU); "
+    "expected --coordinator=HOST:PORT, --process_count and --process_id with it"
+)
+
+
+def is_first() -> bool:
+    """Whether this process writes what is written once: logs, bars, figures."""
+    return jax.process_index() == 0
+
+
+def _check(coordinator: str, process_count: int, process_id: int) -> None:
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 2**16:
+        raise InputError(f"--coordinator is {coordinator!r}; expected HOST:PORT, where the first process listens")
+    if process_count < 1:
+        raise InputError(f"--process_count is {process_count}; expected at least 1")
+    if not 0 <= process_id < process_count:
+        raise InputError(f"--process_id is {process_id} of {process_count}; expected 0 to {process_count - 1}")
+
+
+def check_flags(
+    *, distributed: bool, coordinator: str | None, process_count: int | None, process_id: int | None
+) -> None:
+    """Refuses flags that do not go together.
+
+    Raises:
+      InputError: names the flags.
+    """
+    explicit = {"--coordinator": coordinator, "--process_count": process_count, "--process_id": process_id}
+    given = [name for name, value in explicit.items() if value is not None]
+    missing = [name for name, value in explicit.items() if value is None]
+    if given and not distributed:
+        raise InputError(f"{given[0]} is {explicit[given[0]]!r} without --distributed; expected both, or neither")
+    if given and missing:
+        raise InputError(f"{given[0]} is {explicit[given[0]]!r} without {' and '.join(missing)}; expected all or none")
+    if coordinator is not None and process_count is not None and process_id is not None:
+        _check(coordinator, process_count, process_id)
+
+
+def join(
+    *,
+    coordinator: str | None = None,
+    process_count: int | None = None,
+    process_id: int | None = None,
+    start_seconds: int = _START,
+    silent_seconds: int = _SILENT,
+) -> None:
+    """Joins the processes of one training, before JAX looks for devices; as the cluster says, or as the arguments do.
+
+    From then on the first alone logs what is no error, and the death of one process ends all with an error.
+
+    Args:
+      coordinator: HOST:PORT of the first process; with it the others, as `check_flags`.
+      process_count: how many there are.
+      process_id: which this is.
+      start_seconds: to wait for the others.
+      silent_seconds: after which a process that gives no sign of life is taken for dead.
+
+    Raises:
+      InputError: if no cluster is found and none is given.
+      ConnectionError: if the first process cannot listen where it should.
+    """
+    address = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS") or "its cluster's first process"
+    waiting = (
+        f"not all processes of this training met at {address} within {start_seconds} s; expected all to be started"
+    )
+    _end_in_one_line(waiting)
+    if coordinator is not None and process_id:
+        _await(coordinator, start_seconds)
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            process_count,
+            process_id,
+            cluster_detection_method=None if coordinator is None else "deactivate",
+            initialization_timeout=start_seconds,
+            heartbeat_timeout_seconds=silent_seconds,
+            shutdown_timeout_seconds=silent_seconds,
+        )
+    except jax.errors.JaxRuntimeError as error:
+        raise ConnectionError(f"{address}: {_first_line(error)}; is the port in use?") from error
+    except ValueError as error:
+        if "should be defined" not in str(error) and "must be defined" not in str(error):
+            raise
+        raise InputError(_NO_CLUSTER) from error
+    except RuntimeError as error:  # of a cluster that JAX knows and that lacks something
+        raise InputError(f"--distributed: {error}") from error
+    _end_in_one_line(_LOST)
+    if not is_first():
+        logging.getLogger("bginv_jax").setLevel(logging.ERROR)
+    _LOG.info("%d processes train together", jax.process_count())
+
+
+def _await(coordinator: str, seconds: int) -> None:
+    """Waits until the first process listens; JAX would abort the process when it does not."""
+    host, _, port = coordinator.rpartition(":")
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=max(0.1, until - time.monotonic())).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                reason = error.strerror or str(error)
+                raise ConnectionError(
+                    f"--coordinator is {coordinator!r}, which cannot be reached within {seconds} s ({reason}); "
+                    "expected the first process to listen there"
+                ) from error
+        time.sleep(0.2)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+_handlers: list[Any] = []  # which C calls, and which must therefore stay
+
+
+def _end_in_one_line(message: str) -> None:
+    """Has an abort end in `message`: JAX, whose threads notice that a process is gone, aborts with a trace of its own.
+
+    Python's own handlers would not run any more.
+    """
+
+    def end(_: int) -> None:
+        _leave(f"error: {message}", _SYSTEM)
+
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
+    _handlers.append(handler)
+    with contextlib.suppress(TypeError, OSError):  # a system where C's library is not to be had: the trace stays last
+        ctypes.CDLL(None).signal(int(signal.SIGABRT), handler)
+
+
+def _leave(message: str | None, status: int) -> NoReturn:
+    """Ends this process at once: a usual end would wait for processes that are gone, or that wait for this one."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed, or full; it is the end in any case
+            stream.flush()
+    if message is not None:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{message}\n".encode(errors="backslashreplace"))
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Ends the whole process where it ends by an error and others trained with it, which then notice at once."""
+    try:
+        yield
+    except BaseException as error:
+        if not jax.distributed.is_initialized():
+            raise
+        code = error.code if isinstance(error, SystemExit) else _SYSTEM
+        if code is None or code == 0 or (isinstance(code, int) and code > _SIGNALLED):
+            raise  # what is over in all processes
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        if is_first():
+            time.sleep(_PATIENCE)  # its end aborts the others, which may be about to say what they found, too
+        _leave(None, code if isinstance(code, int) else _SYSTEM)
+
+
+@contextlib.contextmanager
+def noticing_losses() -> Iterator[None]:
+    """Where a program over several processes runs: if it fails since one is gone, the others end at once.
+
+    No cleaning up on the way: saving, for one, waits for all processes.
+
+    Raises:
+      ConnectionError: instead, in a program that did not `join` here.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        message = f"{_LOST} ({_first_line(error)})"
+        if not _handlers:
+            raise ConnectionError(message) from error
+        _leave(f"error: {message}", _SYSTEM)
+
+
+def gather(value: Any) -> np.ndarray:
+    """A number or an array of each process, with a leading axis of processes; every process must ask for it."""
+    if jax.process_count() == 1:
+        return np.asarray(value)[None]
+    with noticing_losses():
+        gathered = np.asarray(multihost_utils.process_allgather(np.asarray(value)))
+    return gathered.reshape(-1, *np.shape(value))
+
+
+def from_first(tree: Any) -> Any:
+    """The first process's arrays, in every process."""
+    if jax.process_count() == 1:
+        return tree
+    with noticing_losses():
+        return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(tree))
+
+
+def _digest(value: Any) -> np.ndarray:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], np.uint32)
+
+
+def check_same(values: Mapping[str, Any]) -> None:
+    """Complains in all processes if they have not all the same values, which would train something else in each.
+
+    Args:
+      values: what is compared, by what the message calls it; anything that is JSON.
+
+    Raises:
+      InputError: names what differs.
+    """
+    if jax.process_count() == 1:
+        return
+    differ = []
+    if _all_same(_digest(sorted(values))):  # or there are not as many of them
+        same = gather(np.stack([_digest(values[name]) for name in sorted(values)]))
+        equal = (same == same[0]).all(axis=(0, 2))
+        differ = [name for name, agrees in zip(sorted(values), equal, strict=True) if not agrees]
+    else:
+        differ = ["the version of bginv_jax"]
+    if differ:
+        raise InputError(
+            f"not the same in all processes: {', '.join(differ)}; expected the same command on the same data"
+        )
+
+
+def _all_same(digest: np.ndarray) -> bool:
+    digests = gather(digest)
+    return bool((digests == digests[0]).all())
+
+
+def check_shared(folder: Path, *, field: str) -> None:
+    """Complains in all processes if they do not all see one folder, which is made; a checkpoint is written by all.
+
+    Raises:
+      InputError: names the folder and the processes that see another.
+    """
+    if jax.process_count() == 1:
+        return
+    name = f".seen-by-all-{from_first(np.uint32(int.from_bytes(os.urandom(4), 'little'))):08x}"
+    if is_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    gather(np.int32(0))  # the file is there
+    until = time.monotonic() + _GROWS
+    while not (folder / name).exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    blind = np.flatnonzero(~gather(np.int32((folder / name).exists())).astype(bool))
+    if is_first():
+        (folder / name).unlink()
+    if len(blind):
+        raise InputError(
+            f"{field} is {str(folder)!r}, another folder in process {', '.join(map(str, blind))} than in the first; "
+            "expected one that all processes share"
+        )
