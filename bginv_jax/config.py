@@ -108,6 +108,8 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("mask.size", config.mask.size, f"0 where config.mask.kind is {config.mask.kind}")
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
+    if config.evaluate_every and not config.data.validation_share:
+        raise _complaint("evaluate_every", config.evaluate_every, "0 where config.data.validation_share is 0")
     background = config.background
     drawn = background.families or background.training_images
     if drawn and background.photographs:

@@ -121,6 +121,9 @@ FIELDS: dict[str, Field] = {
         "whether images are read as steps need them: auto where they fill half of a device's memory",
         ("auto", "never", "always"),
     ),
+    "data.validation_share": _number(
+        0.0, "share of the training images, of each class, that is held out for config.evaluate_every", 0.0, 0.9
+    ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),
@@ -173,5 +176,6 @@ FIELDS: dict[str, Field] = {
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
     "log_every": _number(50, "steps between two lines of the log", 1),
     "checkpoint_every": _number(250, "steps between two checkpoints", 1),
+    "evaluate_every": _number(0, "steps between two scores of the images that are held out; 0 scores never", 0),
     "checkpoints_kept": _number(2, "the newest checkpoints that are kept", 1),
 }

@@ -1,6 +1,7 @@
 """Trains one config: python -m bginv_jax.train --config=experiments/NAME.py --workdir=DIR [--config.FIELD=VALUE ...]
 
-Started again on the same workdir it continues where the newest checkpoint ends.
+Started again on the same workdir it continues where the newest checkpoint ends. SIGINT (Ctrl-C), SIGTERM and SIGHUP end
+it after a checkpoint, with exit status 130, 143 and 129; a second one ends it at once.
 """
 
 from absl import flags
@@ -11,7 +12,7 @@ from bginv_jax.training.loop import train
 
 
 def main() -> None:
-    train(flags.FLAGS.config, flags.FLAGS.workdir)
+    train(flags.FLAGS.config, flags.FLAGS.workdir, signals=True)
     print(f"trained: {flags.FLAGS.workdir}")
 
 

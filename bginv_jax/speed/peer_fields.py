@@ -57,6 +57,7 @@ FIELDS: dict[str, str | Only] = {
     "data.fit": SHARED,
     "data.channels": SHARED,
     "data.stream": SHARED,
+    "data.validation_share": SHARED,
     "data.studio": SHARED,
     "augment.rotation": READ,
     "augment.shift": READ,
@@ -97,6 +98,7 @@ FIELDS: dict[str, str | Only] = {
     "background.plain_share": READ,
     "log_every": FREE,
     "checkpoint_every": FREE,
+    "evaluate_every": FREE,
     "checkpoints_kept": FREE,
 }
 

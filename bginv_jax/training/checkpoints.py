@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 Manager: TypeAlias = Any  # ocp.CheckpointManager, which has no types
 
-_copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+copy_state = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))  # the next step takes over a state's memory
 
 
 def _is_workdir(folder: Path) -> bool:
@@ -110,7 +110,15 @@ def check_finite(train_state: TrainState, config: ConfigDict) -> None:
         )
 
 
-def save(manager: Manager, train_state: TrainState, config: ConfigDict, description: Description, origin: dict) -> None:
+def save(
+    manager: Manager,
+    train_state: TrainState,
+    config: ConfigDict,
+    description: Description,
+    origin: dict,
+    *,
+    unreported: dict | None = None,
+) -> None:
     """Starts writing a checkpoint; training may go on, and the manager's close waits for it.
 
     Args:
@@ -119,21 +127,23 @@ def save(manager: Manager, train_state: TrainState, config: ConfigDict, descript
       config: of the run.
       description: of its data.
       origin: of `provenance.describe`.
+      unreported: of `Progress.unreported`, which the resumed run reports.
 
     Raises:
       DivergedError: if the state is not finite everywhere: it would push out one that is.
     """
     check_finite(train_state, config)
     meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
-    # The next step takes over the state's memory, which on a CPU the writer would still be reading.
-    copy = _copy(_saved(train_state))
+    meta |= {"unreported": unreported} if unreported else {}
+    copy = copy_state(_saved(train_state))  # on a CPU the writer would still be reading the state's own memory
     items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
     step = int(train_state.step)
     for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step
         if damaged >= step:
             _LOG.warning("checkpoint %d of %s, which cannot be read, is removed", damaged, manager.directory)
             manager.delete(damaged)
-    manager.save(step, args=items)
+    # By force: Orbax, asked whether to save, asks JAX's preemption service, whose count of calls is the loop's.
+    manager.save(step, args=items, force=True)
 
 
 def _restore_newest(

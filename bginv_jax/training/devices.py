@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bginv_jax.data import rows
@@ -74,6 +75,11 @@ def use_all_processors() -> None:
 def mean(tree: Any) -> Any:
     """The mean over the devices of a mapped program."""
     return lax.pmean(tree, AXIS)
+
+
+def largest(value: float) -> float:
+    """The largest of the values of all processes, for what they must decide alike; all of them call it."""
+    return value if jax.process_count() == 1 else float(multihost_utils.process_allgather(np.float32(value)).max())
 
 
 def _sharding(devices: Sequence[jax.Device], *axes: str) -> NamedSharding:

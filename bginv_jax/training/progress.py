@@ -4,7 +4,9 @@ import collections
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -111,9 +113,19 @@ class Progress:
       steps: in all.
       images_per_step: of all seeds.
       log_every: steps.
+      unreported: what the run that is continued had not reported yet: of its own `unreported`.
     """
 
-    def __init__(self, workdir: Path, *, step: int, steps: int, images_per_step: int, log_every: int):
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        step: int,
+        steps: int,
+        images_per_step: int,
+        log_every: int,
+        unreported: Mapping[str, Any] | None = None,
+    ):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
         metrics_path = workdir / "metrics.jsonl"
         _keep_until(metrics_path, step)
@@ -123,8 +135,11 @@ class Progress:
             initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
         self._phase: schedule.Phase | None = None
-        self._metrics: list[dict[str, jax.Array]] = []
+        self._metrics: list[Mapping[str, jax.Array | np.ndarray]] = []
         self._counts: list[int] = []
+        if unreported:
+            self._metrics.append({name: np.asarray(value) for name, value in unreported["means"].items()})
+            self._counts.append(unreported["steps"])
         self._timed_from = (step, time.perf_counter())
 
     def __enter__(self) -> "Progress":
@@ -147,14 +162,27 @@ class Progress:
             self._bar.set_description(f"phase {phase.name}", refresh=False)
         self._bar.update(count)
         if step % self._log_every == 0 or step == phase.stop:
-            entries, counts = jax.device_get(self._metrics), self._counts
+            means = self._means()
             self._metrics, self._counts = [], []
-            names = sorted(entries[0], key=lambda name: (name != "loss", name))
-            means = {name: np.average([entry[name] for entry in entries], axis=0, weights=counts) for name in names}
             self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
             for i in range(np.size(means["loss"] if "loss" in means else next(iter(means.values())))):
                 of_seed = {name: np.atleast_1d(value)[i] for name, value in means.items()}
                 warn_of_collapse(step, of_seed, trained=step == phase.stop or "f_b" in phase.networks)
+
+    def _means(self) -> dict[str, np.ndarray]:
+        """Of the metrics over the steps since the last report, the loss first."""
+        entries = jax.device_get(self._metrics)
+        names = sorted(entries[0], key=lambda name: (name != "loss", name))
+        return {name: np.average([entry[name] for entry in entries], axis=0, weights=self._counts) for name in names}
+
+    def unreported(self) -> dict[str, Any] | None:
+        """The steps since the last report and the means of their metrics, as JSON values; None without any.
+
+        With it a run that is continued reports the same means, to rounding, as one that was never interrupted.
+        """
+        if not self._metrics:
+            return None
+        return {"steps": sum(self._counts), "means": {name: mean.tolist() for name, mean in self._means().items()}}
 
     def _rate(self, step: int) -> float:
         """Images per second since the last report."""
