@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
 import tqdm
 from PIL import Image
 
@@ -18,6 +17,7 @@ from bginv_jax import files
 from bginv_jax.errors import InputError
 from bginv_jax.images.reading import read_picture
 from bginv_jax.methods import schedule
+from bginv_jax.training.logs import Events, Lines, spared
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,10 +54,11 @@ def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = Tr
 
 
 def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
-    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
+    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png, or warns."""
     strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
     strip = strip[..., 0] if strip.shape[-1] == 1 else strip
-    with files.replacing(workdir / _BACKGROUNDS / f"{step:08d}.png") as whole:
+    path = workdir / _BACKGROUNDS / f"{step:08d}.png"
+    with spared(path, "the training goes on, and figure 4 lacks this step"), files.replacing(path) as whole:
         Image.fromarray(strip).save(whole)
 
 
@@ -94,13 +95,6 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
     return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
 
 
-def _keep_until(path: Path, step: int) -> None:
-    """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
-    if path.exists():
-        records = files.read_json_lines(path, fields={"step": int})
-        files.write_json_lines(path, [record for record in records if record["step"] <= step])
-
-
 class Progress:
     """Reports a run that continues after `step`, every `log_every` steps and at the end of each phase.
 
@@ -127,10 +121,8 @@ class Progress:
         unreported: Mapping[str, Any] | None = None,
     ):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
-        metrics_path = workdir / "metrics.jsonl"
-        _keep_until(metrics_path, step)
-        self._lines = metrics_path.open("a", encoding="utf-8", newline="\n")
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        self._lines = Lines(workdir / "metrics.jsonl", step=step)
+        self._events = Events(workdir / "tensorboard", step=step)
         self._bar = tqdm.tqdm(
             initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
@@ -148,8 +140,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._events.close()
         self._bar.close()
-        with files.naming(self._lines.name):  # what is left to write
-            self._lines.close()
+        self._lines.close()
 
     def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
         """Takes the mean metrics of the `count` steps that were just dispatched; `step` counts the last."""
@@ -194,13 +185,9 @@ class Progress:
     def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
         record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
-        with files.naming(self._lines.name):
-            self._lines.write(files.to_json(record) + "\n")
-            self._lines.flush()
+        self._lines.write(record)
         metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
-        for name, value in (metrics | {"images_per_second": rate}).items():
-            self._events.add_scalar(name, value, step)
-        self._events.flush()
+        self._events.write(step, metrics | {"images_per_second": rate})
         shown = {name: f"{value:.3f}" for name, value in metrics.items()}
         if self._bar.disable:
             steps = self._steps
