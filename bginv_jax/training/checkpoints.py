@@ -118,6 +118,7 @@ def save(
     origin: dict,
     *,
     unreported: dict | None = None,
+    measure: float | None = None,
 ) -> None:
     """Starts writing a checkpoint; training may go on, and the manager's close waits for it.
 
@@ -128,6 +129,7 @@ def save(
       description: of its data.
       origin: of `provenance.describe`.
       unreported: of `Progress.unreported`, which the resumed run reports.
+      measure: how good it is, larger is better; None where nobody knows.
 
     Raises:
       DivergedError: if the state is not finite everywhere: it would push out one that is.
@@ -135,6 +137,7 @@ def save(
     check_finite(train_state, config)
     meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
     meta |= {"unreported": unreported} if unreported else {}
+    meta |= {} if measure is None else {"measure": measure}
     copy = copy_state(_saved(train_state))  # on a CPU the writer would still be reading the state's own memory
     items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
     step = int(train_state.step)

@@ -22,6 +22,7 @@ from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
 from bginv_jax.training.stopping import Stop, newest_checkpoint
+from bginv_jax.training.validation import Validator
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _LONGEST = 5.0  # seconds of a call; two may be under way when a signal comes, a
 
 
 def _stops(config: ConfigDict, phase: Phase, done: int) -> Iterator[int]:
-    """Where the calls of a phase after `done` end: the next after a step, which is timed, others where the host must."""
+    """Where the calls of a phase after `done` end: the next after one step, which is timed, then where the host must."""
     every = [steps for steps in (config.log_every, config.checkpoint_every, config.evaluate_every) if steps]
     for stop in range(done + 1, phase.stop + 1):
         if stop in (done + 1, phase.stop) or not all(stop % steps for steps in every):
@@ -133,10 +134,9 @@ class _Saver:
         self._origin = provenance.describe()
         self.saved = saved
 
-    def save(self, train_state: TrainState, unreported: dict | None = None) -> None:
-        checkpoints.save(
-            self._manager, train_state, self._config, self._description, self._origin, unreported=unreported
-        )
+    def save(self, train_state: TrainState, unreported: dict | None = None, measure: float | None = None) -> None:
+        about = self._config, self._description, self._origin
+        checkpoints.save(self._manager, train_state, *about, unreported=unreported, measure=measure)
         self.saved = int(train_state.step)
 
     def for_a_signal(self, train_state: TrainState) -> Callable[[], str] | None:
@@ -158,8 +158,10 @@ def _take_phases(
     run: wiring.Run, train_state: TrainState, report: progress.Progress, painter: _Painter, saver: _Saver, stop: Stop
 ) -> TrainState:
     """Trains to the last step, or to where `stop` ends it, and saves what has been reached."""
-    config, done = run.config, int(train_state.step)
+    config, done, validator = run.config, int(train_state.step), Validator(run, report, stop)
     for phase in run.phases:
+        if phase.start < done <= phase.stop:  # a signal may have ended the run before this one ahead of its scores
+            validator.measure(phase, train_state)
         if done >= phase.stop or stop.ending:
             continue
         if done == phase.start:
@@ -168,11 +170,12 @@ def _take_phases(
         for latest, metrics, count in _take_steps(run, phase, train_state, stop, kept):
             train_state, done = latest, done + count
             report.record(done, phase, metrics, count)
+            measure = validator.measure(phase, train_state)
             due = done % config.checkpoint_every == 0 or done == config.steps
             if due:  # before the checkpoint: a run that continues from it paints no more of this step
                 painter.show(phase, train_state)
             if due or stop.ending:
-                saver.save(train_state, report.unreported())
+                saver.save(train_state, report.unreported(), measure)
     return train_state
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import tensorboardX
 import tqdm
 from PIL import Image
 
@@ -17,11 +18,11 @@ from bginv_jax import files
 from bginv_jax.errors import InputError
 from bginv_jax.images.reading import read_picture
 from bginv_jax.methods import schedule
-from bginv_jax.training.logs import Events, Lines, spared
 
 _LOG = logging.getLogger(__name__)
 
 BACKGROUNDS_SHOWN = 8
+VALIDATION = "validation_"  # what stands before the names of scores of images that are held out
 _BACKGROUNDS = "backgrounds"  # the folder in a workdir
 
 _FLAT = 0.05  # a mask whose largest and smallest value differ by less, on average, shows no object
@@ -54,11 +55,10 @@ def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = Tr
 
 
 def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
-    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png, or warns."""
+    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
     strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
     strip = strip[..., 0] if strip.shape[-1] == 1 else strip
-    path = workdir / _BACKGROUNDS / f"{step:08d}.png"
-    with spared(path, "the training goes on, and figure 4 lacks this step"), files.replacing(path) as whole:
+    with files.replacing(workdir / _BACKGROUNDS / f"{step:08d}.png") as whole:
         Image.fromarray(strip).save(whole)
 
 
@@ -95,6 +95,15 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
     return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
 
 
+def _keep_until(path: Path, step: int) -> list[dict]:
+    """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
+    if not path.exists():
+        return []
+    records = [record for record in files.read_json_lines(path, fields={"step": int}) if record["step"] <= step]
+    files.write_json_lines(path, records)
+    return records
+
+
 class Progress:
     """Reports a run that continues after `step`, every `log_every` steps and at the end of each phase.
 
@@ -121,8 +130,11 @@ class Progress:
         unreported: Mapping[str, Any] | None = None,
     ):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
-        self._lines = Lines(workdir / "metrics.jsonl", step=step)
-        self._events = Events(workdir / "tensorboard", step=step)
+        metrics_path = workdir / "metrics.jsonl"
+        kept = _keep_until(metrics_path, step)
+        self._validated = {record["step"] for record in kept if any(name.startswith(VALIDATION) for name in record)}
+        self._lines = metrics_path.open("a", encoding="utf-8", newline="\n")
+        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
         self._bar = tqdm.tqdm(
             initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
@@ -140,7 +152,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._events.close()
         self._bar.close()
-        self._lines.close()
+        with files.naming(self._lines.name):  # what is left to write
+            self._lines.close()
 
     def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
         """Takes the mean metrics of the `count` steps that were just dispatched; `step` counts the last."""
@@ -175,6 +188,18 @@ class Progress:
             return None
         return {"steps": sum(self._counts), "means": {name: mean.tolist() for name, mean in self._means().items()}}
 
+    def validated(self, step: int) -> bool:
+        """Whether `validate` has reported this step, if the run before this one ended there."""
+        return step in self._validated
+
+    def validate(self, step: int, phase: schedule.Phase, scores: Mapping[str, list[float]]) -> None:
+        """Reports scores of the images that are held out, by name of each seed."""
+        self._validated.add(step)
+        shown = {name: values if len(values) > 1 else values[0] for name, values in scores.items()}
+        self._write(step, {"phase": phase.name} | shown)
+        means = {name: float(np.mean(values)) for name, values in scores.items()}
+        _LOG.info("step %d/%d  %s", step, self._steps, "  ".join(f"{name} {mean:.4g}" for name, mean in means.items()))
+
     def _rate(self, step: int) -> float:
         """Images per second since the last report."""
         before, since = self._timed_from
@@ -182,12 +207,20 @@ class Progress:
         self._timed_from = (step, now)
         return (step - before) * self._images_per_step / (now - since)
 
+    def _write(self, step: int, record: dict[str, Any]) -> None:
+        """A line of metrics.jsonl, and its numbers for TensorBoard, of several seeds their mean."""
+        with files.naming(self._lines.name):
+            self._lines.write(files.to_json({"step": step} | record) + "\n")
+            self._lines.flush()
+        for name, value in record.items():
+            if not isinstance(value, str):
+                self._events.add_scalar(name, float(np.mean(value)), step)
+        self._events.flush()
+
     def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
         rate = self._rate(step)
-        record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
-        self._lines.write(record)
+        self._write(step, {"phase": phase, "images_per_second": round(rate, 1), **metrics})
         metrics = {name: float(np.mean(value)) for name, value in metrics.items()}
-        self._events.write(step, metrics | {"images_per_second": rate})
         shown = {name: f"{value:.3f}" for name, value in metrics.items()}
         if self._bar.disable:
             steps = self._steps

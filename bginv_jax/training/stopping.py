@@ -169,6 +169,10 @@ class Stop:
             with self._lock:  # for ever, where the thread is about to end the process
                 self._unheard = None
 
+    def asked(self) -> bool:
+        """Whether a signal waits, so that what can be done again is better left; never where other processes do it, too."""
+        return self._asked is not None and not self._distributed
+
     def after_call(self) -> bool:
         """Whether the training ends after this call of steps; to be asked once a call, in every process."""
         self._calls += 1  # JAX wants every number once, and steps are taken many in a call

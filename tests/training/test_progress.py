@@ -67,6 +67,14 @@ def test_interval_means_go_to_the_log_the_lines_and_the_events(tmp_path, caplog)
     assert b"mask_area" in events[0].read_bytes()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_full_disk_is_named_by_its_file(tmp_path, monkeypatch):
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode, **how: opened(Path("/dev/full"), *mode, **how))
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"), _progress(tmp_path) as progress:
+        progress.record(5, PHASE, {"loss": jnp.float32(1)}, 1)
+
+
 def test_a_resumed_run_leaves_each_step_once(tmp_path):
     with _progress(tmp_path, log_every=2) as progress:
         for step in range(1, 7):
@@ -80,20 +88,16 @@ def test_a_resumed_run_leaves_each_step_once(tmp_path):
 
 
 def test_what_was_not_reported_is_continued(tmp_path):
-    for folder, until in (("whole", 10), ("stopped", 3)):
-        (tmp_path / folder).mkdir()
-        with _progress(tmp_path / folder) as progress:
-            for step in range(1, min(until, 5) + 1):
-                progress.record(step, PHASE, {"loss": jnp.float32([step, 2 * step])}, 1)
-            unreported = progress.unreported()
-        assert unreported == ({"steps": 3, "means": {"loss": [2.0, 4.0]}} if until == 3 else None)
-    unreported = json.loads(json.dumps({"steps": 3, "means": {"loss": [2.0, 4.0]}}))
-    with Progress(
-        tmp_path / "stopped", step=3, steps=10, images_per_step=4, log_every=5, unreported=unreported
-    ) as progress:
+    with _progress(tmp_path) as progress:
+        for step in (1, 2, 3):
+            progress.record(step, PHASE, {"loss": jnp.float32([step, 2 * step])}, 1)
+        unreported = json.loads(json.dumps(progress.unreported()))
+        assert unreported == {"steps": 3, "means": {"loss": [2.0, 4.0]}}
+    options = {"step": 3, "steps": 10, "images_per_step": 4, "log_every": 5}
+    with Progress(tmp_path, **options, unreported=unreported) as progress:
         progress.record(5, PHASE, {"loss": jnp.float32([4.5, 9])}, 2)
-    whole, stopped = ([(one["step"], one["loss"]) for one in _lines(tmp_path / run)] for run in ("whole", "stopped"))
-    assert whole == stopped == [(5, [3.0, 6.0])]
+        assert progress.unreported() is None
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(5, [3.0, 6.0])]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
