@@ -31,7 +31,7 @@ _LONGEST = 5.0  # seconds of a call; two may be under way when a signal comes, a
 
 
 def _stops(config: ConfigDict, phase: Phase, done: int) -> Iterator[int]:
-    """Where the calls of a phase after `done` end: the next after one step, which is timed, then where the host must."""
+    """Where the calls of a phase after `done` end: the next after a step, which is timed, then where the host must."""
     every = [steps for steps in (config.log_every, config.checkpoint_every, config.evaluate_every) if steps]
     for stop in range(done + 1, phase.stop + 1):
         if stop in (done + 1, phase.stop) or not all(stop % steps for steps in every):
@@ -72,10 +72,12 @@ def _take_steps(
         take = run.make_step(phase, feed)
         train_state, metrics, health = take(train_state, feed.arrays(train_state.key, done, done + 1), np.int32(1))
         _check_health(run.config, done, health)
-    done, ending, longest, last = done + 1, stop.after_call(), 0, None
+    save = None  # and the copy of the state with it
+    stop.after_call()
+    done, longest, last = done + 1, 0, None
     yield train_state, metrics, 1
     for goal in _stops(run.config, phase, done):
-        while done < goal and not ending:
+        while done < goal and stop.ending is None:
             until = min(goal, feed.last(done), done + max(1, longest))
             began = time.perf_counter()
             train_state, metrics, health = take(
@@ -166,8 +168,8 @@ def _take_phases(
             continue
         if done == phase.start:
             painter.show(phase, train_state)
-        kept = saver.for_a_signal(train_state) if stop.listens else None
-        for latest, metrics, count in _take_steps(run, phase, train_state, stop, kept):
+        steps = _take_steps(run, phase, train_state, stop, saver.for_a_signal(train_state) if stop.listens else None)
+        for latest, metrics, count in steps:
             train_state, done = latest, done + count
             report.record(done, phase, metrics, count)
             measure = validator.measure(phase, train_state)

@@ -1,10 +1,11 @@
 """What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
 
 import collections
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,13 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
             del strips[path]
     coloured = any((strip != strip[..., :1]).any() for strip in strips.values())
     return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
+
+
+def read_validation(workdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl about images that are held out: step, phase and scores, of several seeds each."""
+    path = workdir / "metrics.jsonl"
+    records = files.read_json_lines(path, fields={"step": int}) if path.is_file() else []
+    return [record for record in records if any(name.startswith(VALIDATION) for name in record)]
 
 
 def _keep_until(path: Path, step: int) -> list[dict]:
@@ -187,6 +195,14 @@ class Progress:
         if not self._metrics:
             return None
         return {"steps": sum(self._counts), "means": {name: mean.tolist() for name, mean in self._means().items()}}
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Where time passes without steps, which says nothing of their speed."""
+        began = time.perf_counter()
+        yield
+        step, since = self._timed_from
+        self._timed_from = step, since + time.perf_counter() - began
 
     def validated(self, step: int) -> bool:
         """Whether `validate` has reported this step, if the run before this one ended there."""

@@ -170,17 +170,17 @@ class Stop:
                 self._unheard = None
 
     def asked(self) -> bool:
-        """Whether a signal waits, so that what can be done again is better left; never where other processes do it, too."""
-        return self._asked is not None and not self._distributed
+        """Whether a signal waits, and the training ends here; never where other processes would have to end, too."""
+        if not self._distributed:
+            self.ending = self._asked
+        return self.ending is not None
 
     def after_call(self) -> bool:
         """Whether the training ends after this call of steps; to be asked once a call, in every process."""
         self._calls += 1  # JAX wants every number once, and steps are taken many in a call
-        if not self._distributed:
-            self.ending = self._asked
-        elif multihost_utils.reached_preemption_sync_point(self._calls):
+        if self._distributed and multihost_utils.reached_preemption_sync_point(self._calls):
             self.ending = signal.SIGTERM
-        return self.ending is not None
+        return self.asked()
 
     def end(self, step: int, steps: int) -> None:
         """Ends a training whose checkpoint of `step` is saved, if a signal asked for it.

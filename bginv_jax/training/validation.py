@@ -42,21 +42,17 @@ class Validation:
     def __init__(self, run: Run):
         self._run = run
         self._forward = hardware.make_forward(run.method.predict, run.devices)
-        self._masks = hardware.make_forward(run.method.ready_masks, run.devices) if run.method.predict_mask else None
+        self._masks = hardware.make_forward(run.method.ready_masks, run.devices)
         assert run.dataset.validation is not None, "a config that is valid holds images out where it scores them"
         self._split = run.dataset.validation
+        self._marked = not run.dataset.by_class or self._split.masks is not None
+        self._learns_masks = any("f_m" in phase.networks for phase in run.phases)
         self._settings = _settings(run.dataset.size, run.dataset.shape[-1])
 
-    @property
-    def _never_composed(self) -> bool:
-        """Whether nobody ever knows where the objects are."""
-        return self._run.dataset.by_class and self._split.masks is None and self._masks is None
-
     def _objects(self, part: Split, networks: Networks, phase: Phase) -> np.ndarray | None:
-        if not self._run.dataset.by_class or part.masks is not None:
+        if self._marked:
             return part.objects
-        trained = any("f_m" in earlier.networks and earlier.stop <= phase.start for earlier in self._run.phases)
-        if self._masks is None or not (trained or "f_m" in phase.networks):
+        if not any("f_m" in one.networks and one.start <= phase.start for one in self._run.phases):
             return None
         return self._masks(networks, part.images)
 
@@ -108,7 +104,7 @@ class Validation:
         The mean over the seeds; None where such a score is still to come.
         """
         task = self._run.method.task
-        name = f"{PLAIN if self._never_composed else DEVELOPMENT}{task.shown}"
+        name = f"{DEVELOPMENT if self._marked or self._learns_masks else PLAIN}{task.shown}"
         if name not in scores:
             return None
         value = float(np.mean(scores[name]))
@@ -127,8 +123,9 @@ class Validator:
         step = int(train_state.step)
         if self._validation is None or step % self._run.config.evaluate_every or self._report.validated(step):
             return None
-        networks = self._run.of_each_seed(train_state.networks())
-        scores = self._validation.score(networks, phase, ends=self._stop.asked)
+        with self._report.paused():
+            networks = self._run.of_each_seed(train_state.networks())
+            scores = self._validation.score(networks, phase, ends=self._stop.asked)
         if scores is None:  # the run that continues begins with it
             return None
         self._report.validate(step, phase, scores)
