@@ -229,6 +229,11 @@ def watch_memory(output: Path, steps: int) -> tuple[list[str], bool]:
 
 def main() -> int:
     values = flags.FLAGS
+    if values.same:
+        arrays = [_last(predictors.find_workdir(workdir)) for workdir in values.same]
+        same = all(_same(arrays[0], other) for other in arrays)
+        print("the same bits" if same else "OTHER BITS")
+        return 0 if same else 1
     output = files.check_folder(values.output, field="--output", files=["soak.md", "memory.jsonl"])
     seed = random.randrange(2**31) if values.seed is None else values.seed
     draw = random.Random(seed)
@@ -255,5 +260,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("kills", 30, "How often each training is ended.", lower_bound=0)
     flags.DEFINE_integer("flips", 20, "How many bytes are turned over.", lower_bound=0)
     flags.DEFINE_integer("long", 20000, "Steps of the training whose memory is watched; 0 trains none.", lower_bound=0)
+    command_line.define_path("same", None, "Only compares the newest checkpoints of such workdirs.", several=True)
     command_line.define_path("output", "runs/soak", "Where all of it goes.")
     command_line.run(main, required=[])

@@ -160,7 +160,9 @@ def _take_phases(
     run: wiring.Run, train_state: TrainState, report: progress.Progress, painter: _Painter, saver: _Saver, stop: Stop
 ) -> TrainState:
     """Trains to the last step, or to where `stop` ends it, and saves what has been reached."""
-    config, done, validator = run.config, int(train_state.step), Validator(run, report, stop)
+    config, done = run.config, int(train_state.step)
+    with stop.unheard():  # the backgrounds that it draws compile
+        validator = Validator(run, report, stop)
     for phase in run.phases:
         if phase.start < done <= phase.stop:  # a signal may have ended the run before this one ahead of its scores
             validator.measure(phase, train_state)
