@@ -238,10 +238,10 @@ def main() -> int:
     seed = random.randrange(2**31) if values.seed is None else values.seed
     draw = random.Random(seed)
     rows, well = [["what", "tries", "what came out"]], True
-    for name, settings in CASES.items():
+    for name, settings in CASES.items() if values.kills else ():
         row, fine = soak(name, settings, output, values.kills if name.startswith("two") else values.kills // 3, draw)
         rows, well = [*rows, row], well and fine
-    if values.flips:
+    if values.kills and values.flips:
         row, fine = flip(output / "two_seeds_streamed" / "whole", output, values.flips, draw)
         rows, well = [*rows, row], well and fine
     if values.long:

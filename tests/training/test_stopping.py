@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -226,3 +227,41 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
         "stopped by SIGINT: ended at once; there is no checkpoint yet, and the same command begins again"
     )
     assert process.returncode == 130
+
+
+_TOGETHER = """
+    import sys, time
+    from pathlib import Path
+    import jax
+    from bginv_jax.training.stopping import Stop, StoppedError
+
+    jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+    with Stop(Path("nowhere"), listens=True) as stop, stop.gently():
+        for call in range(1, 1000):
+            time.sleep(0.03 + 0.02 * int(sys.argv[2]))
+            if call == 3:
+                print("ready", flush=True)
+            if stop.after_call():
+                try:
+                    stop.end(call, 1000)
+                except StoppedError as stopped:
+                    print(stopped.status, stopped, flush=True)
+                break
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_several_processes_end_after_the_same_call(name):
+    """JAX's preemption service has them agree, though one alone hears the signal, and each is at another call."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", textwrap.dedent(_TOGETHER), address]
+    options = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    processes = [subprocess.Popen([*command, str(i)], **options) for i in range(2)]
+    assert processes[1].stdout.readline() == "ready\n"
+    processes[1].send_signal(getattr(signal, name))
+    ends = [process.communicate(timeout=120)[0].splitlines()[-1] for process in processes]
+    assert ends[0] == ends[1]
+    assert ends[0].startswith("143 stopped by SIGTERM after step ")
