@@ -23,6 +23,7 @@ from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices, distributed
+from bginv_jax.training.stopping import StoppedError
 
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
@@ -206,7 +207,8 @@ def _named_output() -> Iterator[None]:
 def _ends_well(*, resumes: bool) -> Iterator[None]:
     """Ends the process in one line where the user, the system or a signal is the reason; all else keeps its traceback.
 
-    Exit status: 2 for an InputError, 1 for an OSError, as after signals for Ctrl-C and a closed pipe.
+    Exit status: 2 for an InputError, 1 for an OSError, as after signals for a closed pipe, Ctrl-C, and for a training
+    that SIGTERM or SIGHUP ended: 128 and the signal's number.
     """
     try:
         with _named_output():
@@ -218,8 +220,12 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         _end(reason if error.filename is None else f"{error.filename}: {reason}", status=_SYSTEM)
+    except StoppedError as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(stopped.status)
     except KeyboardInterrupt:
-        print("interrupted" + ("; the same command continues" if resumes else ""), file=sys.stderr)
+        then = "; the same command continues from the newest checkpoint, or begins again where there is none"
+        print("interrupted" + (then if resumes else ""), file=sys.stderr)
         sys.exit(_INTERRUPTED)
 
 

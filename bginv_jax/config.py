@@ -111,6 +111,8 @@ def validate(config: ConfigDict) -> None:
     if config.checkpoint_keep_every % config.checkpoint_every:
         what = f"0, or a multiple of config.checkpoint_every, {config.checkpoint_every}"
         raise _complaint("checkpoint_keep_every", config.checkpoint_keep_every, what)
+    if config.evaluate_every and not config.data.validation_share:
+        raise _complaint("evaluate_every", config.evaluate_every, "0 where config.data.validation_share is 0")
     background = config.background
     drawn = background.families or background.training_images
     if drawn and background.photographs:

@@ -133,6 +133,9 @@ FIELDS: dict[str, Field] = {
         "whether images are read as steps need them: auto where they fill half of a device's memory",
         ("auto", "never", "always"),
     ),
+    "data.validation_share": _number(
+        0.0, "share of the training images, of each class, that is held out for config.evaluate_every", 0.0, 0.9
+    ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),
@@ -189,5 +192,6 @@ FIELDS: dict[str, Field] = {
     "checkpoint_keep_every": _number(
         0, "steps between two checkpoints that are kept for good, a multiple of checkpoint_every; 0 keeps none so", 0
     ),
+    "evaluate_every": _number(0, "steps between two scores of the images that are held out; 0 scores never", 0),
     "checkpoints_kept": _number(2, "the newest checkpoints that are kept", 1),
 }

@@ -1,7 +1,8 @@
 """The poster's figures, from trained workdirs: python -m bginv_jax.figures --workdir=DIR [--workdir=DIR2 ...]
 
 figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, figure4.png and figure4.gif of a
-proposal's; all of the first seed, on the data set's first test image of each class.
+proposal's; all of the first seed, on the data set's first test image of each class. validation.png is of runs with
+config.evaluate_every.
 """
 
 from absl import flags

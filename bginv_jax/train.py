@@ -1,6 +1,7 @@
 """Trains one config: python -m bginv_jax.train --config=experiments/NAME.py --workdir=DIR [--config.FIELD=VALUE ...]
 
-Started again on the same workdir it continues where the newest checkpoint ends. With --distributed, as each of
+Started again on the same workdir it continues where the newest checkpoint ends. SIGINT (Ctrl-C), SIGTERM and SIGHUP end
+it after a checkpoint, with exit status 130, 143 and 129; a second one ends it at once. With --distributed, as each of
 several processes, it trains one run on all their devices: docs/clusters.md.
 """
 
@@ -14,7 +15,7 @@ from bginv_jax.training.loop import train
 
 def main() -> None:
     command_line.join_processes()
-    train(flags.FLAGS.config, flags.FLAGS.workdir)
+    train(flags.FLAGS.config, flags.FLAGS.workdir, signals=True)
     if distributed.is_first():
         print(f"trained: {flags.FLAGS.workdir}")
 

@@ -30,7 +30,7 @@ def main() -> None:
                 continue
             config.background.photographs = values.photographs
         config.seed = values.seed
-        train.train(config, output / variant)
+        train.train(config, output / variant, signals=True)
         found[variant] = scoring.score(*scoring.load([output / variant]))
     table = report.variants(found)
     records = ({"variant": variant, **record} for variant, own in found.items() for record in own)

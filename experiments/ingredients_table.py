@@ -45,7 +45,7 @@ def main() -> None:
         for fold in range(len(families.FOLDS)):
             config = _INGREDIENTS["get_config"](f"{variant},{fold}")
             config.data.dir = values.dir or ""
-            train.train(config, output / f"{variant},{fold}")
+            train.train(config, output / f"{variant},{fold}", signals=True)
             found.append(measure(output / f"{variant},{fold}", fold, values.dir))
             records.append({"variant": variant, "fold": fold, **dict(zip(_COLUMNS, found[-1], strict=True))})
         mean, deviation = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)

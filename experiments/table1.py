@@ -54,7 +54,7 @@ def main() -> None:
     files.check_file(output / "table1.html", field="--output")
     configs = make_configs(values.recipe, values.seeds, values.dir, values.share)
     for method, config in configs.items():
-        train.train(config, output / method)
+        train.train(config, output / method, signals=True)
     runs = scoring.load(output / method for method in configs)
     records = evaluate.write(runs, output, html=output / "table1.html")
     if values.recipe == "poster":

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from bginv_jax import command_line
 from bginv_jax.errors import InputError
+from bginv_jax.training.stopping import StoppedError
 from tests.conftest import call_door
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +30,7 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         (OSError(), 1, "error: OSError"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, ""),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (StoppedError(signal.SIGTERM, "stopped by SIGTERM: x"), 143, "stopped by SIGTERM: x"),
     ],
 )
 def test_a_command_ends_in_one_line(capsys, error, status, line):
@@ -47,7 +50,9 @@ def test_all_else_keeps_its_traceback(error):
 def test_only_what_continues_says_so(capsys):
     with pytest.raises(SystemExit), command_line._ends_well(resumes=True):
         raise KeyboardInterrupt
-    assert capsys.readouterr().err == "interrupted; the same command continues\n"
+    assert capsys.readouterr().err == (
+        "interrupted; the same command continues from the newest checkpoint, or begins again where there is none\n"
+    )
     commands = [*(ROOT / "bginv_jax").glob("*.py"), *(ROOT / "experiments").glob("*.py")]
     code = {path.stem: path.read_text(encoding="utf-8") for path in commands if path.stem != "command_line"}
     resuming = {name for name, text in code.items() if "resumes=True" in text}

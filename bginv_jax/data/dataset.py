@@ -105,6 +105,7 @@ class Dataset:
     tests: further test sets by name.
     by_class: whether these are photographs: the mean over the classes is reported, too, since some have many more
       images than others, and what is above 0 is not the object.
+    validation: what `hold_out` took of the training set, if anything.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Dataset:
     shape: tuple[int, int, int]
     tests: Mapping[str, Split] = dataclasses.field(default_factory=dict)
     by_class: bool = False
+    validation: Split | None = None
 
     @property
     def size(self) -> int:

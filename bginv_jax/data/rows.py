@@ -29,6 +29,11 @@ def take(array: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
     return taken
 
 
+def in_file(array: np.ndarray) -> bool:
+    """Whether an array lies in a file, and not in memory."""
+    return _mapping(array) is not None
+
+
 def chunks(array: np.ndarray, count: int = 0) -> Iterator[np.ndarray]:
     """All rows in order, `count` at a time, by default 64 MB: copies of what lies in a file, else views."""
     step = count or max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data import folder, idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
+from bginv_jax.data.holdout import hold_out
 from bginv_jax.errors import InputError
 
 
@@ -66,7 +67,8 @@ def are_tests(tests: tuple) -> bool:
 def load(config: ConfigDict) -> Dataset:
     """Loads `config.source` (the config's group `data`), one of SOURCES; and sets it into its `studio`, if any.
 
-    Images of every source are resized to `config.image_size` and repeated to `config.channels`, unless these are 0.
+    Images of every source are resized to `config.image_size` and repeated to `config.channels`, unless these are 0. A
+    `config.validation_share` of those to train on is held out.
 
     Raises:
       InputError: names the file or the field at fault and what was expected.
@@ -79,14 +81,19 @@ def load(config: ConfigDict) -> Dataset:
     if config.tests and not SOURCES[kind].tests:
         raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
     dataset = SOURCES[kind].load(config, name)
-    if not config.studio:
-        return dataset
+    if config.studio:
+        dataset = _place(dataset, config.studio)
+    return hold_out(dataset, config.validation_share)
+
+
+def _place(dataset: Dataset, name: str) -> Dataset:
+    """A data set whose objects stand before the backdrop of a studio."""
 
     def place(split: Split) -> Split:
-        images, masks = studio.place(split.images, config.studio)
+        images, masks = studio.place(split.images, name)
         return Split(images, split.targets, masks)
 
     train, test = place(dataset.train), place(dataset.test)
-    tests = {name: place(split) for name, split in dataset.tests.items()}
-    name, shape = f"{dataset.name}, {config.studio}", train.images.shape[1:]
-    return dataclasses.replace(dataset, name=name, train=train, test=test, shape=shape, tests=tests)
+    tests = {test_name: place(split) for test_name, split in dataset.tests.items()}
+    placed, shape = f"{dataset.name}, {name}", train.images.shape[1:]
+    return dataclasses.replace(dataset, name=placed, train=train, test=test, shape=shape, tests=tests)

@@ -1,7 +1,8 @@
 """The poster's figures, from trained workdirs: python -m bginv_jax.figures --workdir=DIR [--workdir=DIR2 ...]
 
 figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, figure4.png and figure4.gif of a
-proposal's; all of the first seed, on the data set's first test image of each class.
+proposal's; all of the first seed, on the data set's first test image of each class. validation.png is of runs with
+config.evaluate_every.
 """
 
 import dataclasses
@@ -29,8 +30,10 @@ from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import schedule
 from bginv_jax.training import progress
+from bginv_jax.training.progress import VALIDATION
 
-FILES = ("figure1.png", "figure2.png", "figure3.png", "figure4.png", "figure4.gif")  # what may be written
+_VALIDATION = "validation.png"
+FILES = ("figure1.png", "figure2.png", "figure3.png", "figure4.png", "figure4.gif", _VALIDATION)  # what may be written
 
 _ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
 _COLUMNS = 7
@@ -164,6 +167,30 @@ def texts(words: Sequence[str]) -> Callable[[Any, int], None]:
     return draw
 
 
+def validation_figure(records: Sequence[dict], measure: str) -> Figure:
+    """Scores of images that are held out, along the steps: a line for each kind of score, a thin one for each seed.
+
+    Args:
+      records: of `progress.read_validation`.
+      measure: that the task shows.
+    """
+    figure = Figure(figsize=(6, 3.5), dpi=_DPI, layout="constrained")
+    axes = figure.subplots()
+    titles = {VALIDATION: "as they are", f"{VALIDATION}development_": "before development backgrounds"}
+    for (prefix, title), colour in zip(titles.items(), (_BLUE, _ORANGE), strict=True):
+        of_kind = [record for record in records if f"{prefix}{measure}" in record]
+        if not of_kind:
+            continue
+        steps = [record["step"] for record in of_kind]
+        values = np.array([np.atleast_1d(record[f"{prefix}{measure}"]) for record in of_kind], float)
+        axes.plot(steps, values.mean(axis=1), "o-", color=colour, markersize=3, label=title)
+        if values.shape[1] > 1:
+            axes.plot(steps, values, color=colour, alpha=0.4, linewidth=0.7)
+    axes.set(xlabel="steps", ylabel=measure_title(measure), title="Training images that were held out")
+    axes.legend()
+    return figure
+
+
 def _epochs(steps: Sequence[int], trained: predictors.Trained) -> list[float]:
     """How many epochs f_b had trained at each of `steps`."""
     phases = schedule.make_phases(trained.config.schedule, trained.config.steps)
@@ -256,6 +283,9 @@ def write(
         strips, epochs = list(taken.values()), _epochs(list(taken), trained)
         drawn["figure4.png"] = epochs_strip(strips, epochs)
         write_animation(strips, epochs, output / "figure4.gif")
+    validated = progress.read_validation(run.workdir)
+    if validated:
+        drawn[_VALIDATION] = validation_figure(validated, trained.method.task.shown)
     written = [name for name in drawn if name not in without]
     for name in written:
         with files.replacing(output / name) as whole:

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +17,11 @@ import numpy as np
 from bginv_jax import files
 from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
+from bginv_jax.backgrounds.settings import Setting, set_before, vary
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring, table1
 from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, value
 from bginv_jax.images.augment import random_crops
-from bginv_jax.images.compose import compose
-from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.tasks import Targets, Task
@@ -32,38 +30,12 @@ from bginv_jax.training import devices as hardware
 _LOG = logging.getLogger(__name__)
 
 FILES = ("unseen.jsonl", "unseen.md")
-HALOS = (0, 1, 2, 3, 4)  # pixels that are kept around an object
-CONTRASTS = (1.0, 0.75, 0.5, 0.25)  # what a background is multiplied by
-
 _EVERY = "every"
 GROUPS = {
     "report": families.REPORT,
     "development": families.DEVELOPMENT,
     **{f"fold{i}": fold for i, fold in enumerate(families.FOLDS)},
 }
-
-
-class Setting(NamedTuple):
-    """A background (S, S, C), of a family, how many pixels around an object it spares, and what it is multiplied by."""
-
-    family: str
-    background: np.ndarray
-    halo: int
-    contrast: float
-
-
-def vary(drawn: dict[str, np.ndarray]) -> list[Setting]:
-    """Backgrounds (B, S, S, C) by family as settings; in each family halos and contrasts take turns, in all pairs."""
-    return [
-        Setting(family, background, HALOS[i % len(HALOS)], CONTRASTS[i % len(CONTRASTS)])
-        for family, backgrounds in drawn.items()
-        for i, background in enumerate(backgrounds)
-    ]
-
-
-@jax.jit
-def _set_on(x, kept, background, contrast):
-    return compose(x, kept, contrast * background)
 
 
 def measure_settings(
@@ -84,16 +56,8 @@ def measure_settings(
       targets: with a leading N.
       settings: of `vary`.
     """
-    images, masks = jnp.asarray(as_float(x)), jnp.asarray(objects, jnp.float32)
-    kept: dict[int, jax.Array] = {}
-    measured = []
-    for setting in settings:
-        if setting.halo not in kept:
-            radius = jnp.full(len(masks), setting.halo)
-            kept[setting.halo] = dilate(masks, radius, largest=setting.halo)
-        composed = _set_on(images, kept[setting.halo], setting.background, setting.contrast)
-        measured.append(scoring.measure(task, predict(np.asarray(composed)), targets))
-    return measured
+    composed = set_before(x, objects, settings)
+    return [scoring.measure(task, predict(images), targets) for images in composed]
 
 
 def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:

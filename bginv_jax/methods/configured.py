@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
@@ -43,6 +44,6 @@ def in_views(
     """
 
     def viewed(networks: Networks, images: jax.Array) -> jax.Array:
-        return sum(predict(networks, look_closer(images, share)) for share in shares) / len(shares)
+        return jnp.stack([predict(networks, look_closer(images, share)) for share in shares]).mean(axis=0)
 
     return viewed

@@ -58,6 +58,7 @@ FIELDS: dict[str, str | Only] = {
     "data.fit": SHARED,
     "data.channels": SHARED,
     "data.stream": SHARED,
+    "data.validation_share": SHARED,
     "data.studio": SHARED,
     "augment.rotation": READ,
     "augment.shift": READ,
@@ -100,6 +101,7 @@ FIELDS: dict[str, str | Only] = {
     "log_every": FREE,
     "checkpoint_every": FREE,
     "checkpoint_keep_every": FREE,
+    "evaluate_every": FREE,
     "checkpoints_kept": FREE,
 }
 

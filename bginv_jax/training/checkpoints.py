@@ -20,6 +20,7 @@ from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError, InputError
 from bginv_jax.methods.contract import Networks
+from bginv_jax.training import devices as hardware
 from bginv_jax.training import integrity, reading
 from bginv_jax.training.integrity import DamagedError, is_finite
 from bginv_jax.training.manager import Manager, one_error
@@ -28,7 +29,7 @@ from bginv_jax.training.state import TrainState, split_variables
 
 _LOG = logging.getLogger(__name__)
 
-_copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+copy_state = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))  # the next step takes over a state's memory
 
 
 @contextlib.contextmanager
@@ -108,6 +109,7 @@ def save(
     description: Description,
     origin: dict,
     *,
+    unreported: dict | None = None,
     measure: float | None = None,
 ) -> None:
     """Starts writing a checkpoint; training may go on, and the manager's close waits for it.
@@ -118,6 +120,7 @@ def save(
       config: of the run.
       description: of its data.
       origin: of `provenance.describe`.
+      unreported: of `Progress.unreported`, which the resumed run reports.
       measure: how good it is, larger is better: the best of those that have one stays. None, or not finite, is none.
 
     Raises:
@@ -126,20 +129,20 @@ def save(
     """
     check_finite(train_state, config)
     step = int(train_state.step)
-    # The next step takes over the state's memory, which on a CPU the writer would still be reading.
-    copy = _copy(_saved(train_state))
+    copy = copy_state(_saved(train_state))  # on a CPU the writer would still be reading the state's own memory
     meta = {"config": config.to_dict(), "dataset": description.to_json(), "origin": origin}
+    meta |= {"unreported": unreported} if unreported else {}
     if measure is not None and math.isfinite(measure):
         meta["measure"] = manager.measures[step] = float(measure)
     meta = integrity.seal(meta, integrity.digests(copy))
-    copy = hardware.as_one(copy)
-    items = ocp.args.Composite(state=ocp.args.PyTreeSave(copy), meta=ocp.args.JsonSave(meta))
+    items = ocp.args.Composite(state=ocp.args.PyTreeSave(hardware.as_one(copy)), meta=ocp.args.JsonSave(meta))
     with one_error(manager):
         for damaged in manager.all_steps():  # which restore passed over; Orbax saves nothing before its newest step
             if damaged >= step:
                 _LOG.warning("checkpoint %d of %s, which cannot be read, is removed", damaged, manager.directory)
                 manager.delete(damaged)
-        manager.save(step, args=items)
+        # By force: Orbax, asked whether to save, asks JAX's preemption service, whose count of calls is the loop's.
+        manager.save(step, args=items, force=True)
 
 
 def _measures(manager: Manager) -> dict[int, float]:

@@ -12,18 +12,18 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from bginv_jax.errors import InputError
+from bginv_jax.training.leaving import leave
 
 _LOG = logging.getLogger(__name__)
 
@@ -161,23 +161,12 @@ def _end_in_one_line(message: str) -> None:
     """
 
     def end(_: int) -> None:
-        _leave(f"error: {message}", _SYSTEM)
+        leave(f"error: {message}", _SYSTEM)
 
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
     _handlers.append(handler)
     with contextlib.suppress(TypeError, OSError):  # a system where C's library is not to be had: the trace stays last
         ctypes.CDLL(None).signal(int(signal.SIGABRT), handler)
-
-
-def _leave(message: str | None, status: int) -> NoReturn:
-    """Ends this process at once: a usual end would wait for processes that are gone, or that wait for this one."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed, or full; it is the end in any case
-            stream.flush()
-    if message is not None:
-        with contextlib.suppress(OSError):
-            os.write(2, f"{message}\n".encode(errors="backslashreplace"))
-    os._exit(status)
 
 
 @contextlib.contextmanager
@@ -195,7 +184,7 @@ def leaving_at_once() -> Iterator[None]:
             traceback.print_exc()
         if is_first():
             time.sleep(_PATIENCE)  # its end aborts the others, which may be about to say what they found, too
-        _leave(None, code if isinstance(code, int) else _SYSTEM)
+        leave(None, code if isinstance(code, int) else _SYSTEM)
 
 
 @contextlib.contextmanager
@@ -215,7 +204,7 @@ def noticing_losses() -> Iterator[None]:
         message = f"{_LOST} ({_first_line(error)})"
         if not _handlers:
             raise ConnectionError(message) from error
-        _leave(f"error: {message}", _SYSTEM)
+        leave(f"error: {message}", _SYSTEM)
 
 
 def gather(value: Any) -> np.ndarray:

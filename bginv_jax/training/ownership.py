@@ -20,7 +20,7 @@ import psutil
 
 from bginv_jax import files
 from bginv_jax.errors import InputError
-from bginv_jax.training import distributed
+from bginv_jax.training import distributed, leaving
 
 _LOG = logging.getLogger(__name__)
 
@@ -217,13 +217,19 @@ def own(workdir: str | Path) -> Iterator[Owner]:
     owner, ended = Owner(path, this), threading.Event()
     beats = threading.Thread(target=owner.beat, args=(ended,), daemon=True)
     beats.start()
-    try:
-        yield owner
-    finally:
-        ended.set()
-        beats.join()
+
+    def release() -> None:
         with contextlib.suppress(OSError):
             if _read(path) == this:
                 path.unlink()
+
+    try:
+        with leaving.last(release):
+            yield owner
+    finally:
+        ended.set()
+        beats.join()
+        release()
+        with contextlib.suppress(OSError):
             for place in made:  # where nothing came of it
                 place.rmdir()

@@ -5,8 +5,9 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ from bginv_jax.training.event_file import EventFile
 _LOG = logging.getLogger(__name__)
 
 BACKGROUNDS_SHOWN = 8
+VALIDATION = "validation_"  # what stands before the names of scores of images that are held out
 _BACKGROUNDS = "backgrounds"  # the folder in a workdir
 
 _FLAT = 0.05  # a mask whose largest and smallest value differ by less, on average, shows no object
@@ -94,17 +96,26 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
     return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
 
 
-def _keep_until(path: Path, step: int) -> None:
+def read_validation(workdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl about images that are held out: step, phase and scores, of several seeds each."""
+    path = workdir / "metrics.jsonl"
+    records = files.read_json_lines(path, fields={"step": int}) if path.is_file() else []
+    return [record for record in records if any(name.startswith(VALIDATION) for name in record)]
+
+
+def _keep_until(path: Path, step: int) -> list[dict]:
     """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
-    if path.exists():
-        records = files.read_json_lines(path, fields={"step": int})
-        files.write_json_lines(path, [record for record in records if record["step"] <= step])
+    if not path.exists():
+        return []
+    records = [record for record in files.read_json_lines(path, fields={"step": int}) if record["step"] <= step]
+    files.write_json_lines(path, records)
+    return records
 
 
 class Silence:
-    """In the place of `Progress`, in a process that is not the first of several."""
+    """In the place of `Progress`, in a process that is not the first of several: what it says, and nothing written."""
 
-    def __init__(self, workdir: Path, **_: int):
+    def __init__(self, workdir: Path, **_: Any):
         pass
 
     def __enter__(self) -> "Silence":
@@ -117,6 +128,18 @@ class Silence:
         return contextlib.nullcontext()
 
     def record(self, step: int, phase: schedule.Phase, metrics: dict[str, jax.Array], count: int) -> None:
+        pass
+
+    def unreported(self) -> None:
+        return None
+
+    def paused(self) -> contextlib.nullcontext:
+        return contextlib.nullcontext()
+
+    def validated(self, step: int) -> bool:
+        return False
+
+    def validate(self, step: int, phase: schedule.Phase, scores: Mapping[str, list[float]]) -> None:
         pass
 
 
@@ -133,20 +156,34 @@ class Progress:
       steps: in all.
       images_per_step: of all seeds.
       log_every: steps.
+      unreported: what the run that is continued had not reported yet: of its own `unreported`.
     """
 
-    def __init__(self, workdir: Path, *, step: int, steps: int, images_per_step: int, log_every: int):
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        step: int,
+        steps: int,
+        images_per_step: int,
+        log_every: int,
+        unreported: Mapping[str, Any] | None = None,
+    ):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
         self._lines = workdir / "metrics.jsonl"
-        _keep_until(self._lines, step)
+        kept = _keep_until(self._lines, step)
+        self._validated = {record["step"] for record in kept if any(name.startswith(VALIDATION) for name in record)}
         self._events = EventFile(workdir / "tensorboard", purge_step=step + 1)
         self._warned = False
         self._bar = tqdm.tqdm(
             initial=step, total=steps, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty()
         )
         self._phase: schedule.Phase | None = None
-        self._metrics: list[dict[str, jax.Array]] = []
+        self._metrics: list[Mapping[str, jax.Array | np.ndarray]] = []
         self._counts: list[int] = []
+        if unreported:
+            self._metrics.append({name: np.asarray(value) for name, value in unreported["means"].items()})
+            self._counts.append(unreported["steps"])
         self._timed_from = (step, time.perf_counter())
 
     def __enter__(self) -> "Progress":
@@ -182,14 +219,47 @@ class Progress:
             self._bar.set_description(f"phase {phase.name}", refresh=False)
         self._bar.update(count)
         if step % self._log_every == 0 or step == phase.stop:
-            entries, counts = jax.device_get(self._metrics), self._counts
+            means = self._means()
             self._metrics, self._counts = [], []
-            names = sorted(entries[0], key=lambda name: (name != "loss", name))
-            means = {name: np.average([entry[name] for entry in entries], axis=0, weights=counts) for name in names}
             self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
             for i in range(np.size(means["loss"] if "loss" in means else next(iter(means.values())))):
                 of_seed = {name: np.atleast_1d(value)[i] for name, value in means.items()}
                 warn_of_collapse(step, of_seed, trained=step == phase.stop or "f_b" in phase.networks)
+
+    def _means(self) -> dict[str, np.ndarray]:
+        """Of the metrics over the steps since the last report, the loss first."""
+        entries = jax.device_get(self._metrics)
+        names = sorted(entries[0], key=lambda name: (name != "loss", name))
+        return {name: np.average([entry[name] for entry in entries], axis=0, weights=self._counts) for name in names}
+
+    def unreported(self) -> dict[str, Any] | None:
+        """The steps since the last report and the means of their metrics, as JSON values; None without any.
+
+        With it a run that is continued reports the same means, to rounding, as one that was never interrupted.
+        """
+        if not self._metrics:
+            return None
+        return {"steps": sum(self._counts), "means": {name: mean.tolist() for name, mean in self._means().items()}}
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Where time passes without steps, which says nothing of their speed."""
+        began = time.perf_counter()
+        yield
+        step, since = self._timed_from
+        self._timed_from = step, since + time.perf_counter() - began
+
+    def validated(self, step: int) -> bool:
+        """Whether `validate` has reported this step, if the run before this one ended there."""
+        return step in self._validated
+
+    def validate(self, step: int, phase: schedule.Phase, scores: Mapping[str, list[float]]) -> None:
+        """Reports scores of the images that are held out, by name of each seed."""
+        self._validated.add(step)
+        shown = {name: values if len(values) > 1 else values[0] for name, values in scores.items()}
+        self._write(step, {"phase": phase.name} | shown)
+        means = {name: float(np.mean(values)) for name, values in scores.items()}
+        _LOG.info("step %d/%d  %s", step, self._steps, "  ".join(f"{name} {mean:.4g}" for name, mean in means.items()))
 
     def _rate(self, step: int) -> float:
         """Images per second since the last report."""
@@ -198,17 +268,20 @@ class Progress:
         self._timed_from = (step, now)
         return (step - before) * self._images_per_step / (now - since)
 
-    def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
-        rate = self._rate(step)
-        record = {"step": step, "phase": phase, "images_per_second": round(rate, 1), **metrics}
+    def _write(self, step: int, record: dict[str, Any]) -> None:
+        """A line of metrics.jsonl, and its numbers for TensorBoard, of several seeds their mean."""
         with self.tolerating():
-            files.append_json_line(self._lines, record)
-        means = {name: float(np.mean(value)) for name, value in metrics.items()}
-        for name, value in (means | {"images_per_second": rate}).items():
-            self._events.add_scalar(name, value, step)
+            files.append_json_line(self._lines, {"step": step} | record)
+        for name, value in record.items():
+            if not isinstance(value, str):
+                self._events.add_scalar(name, float(np.mean(value)), step)
         with self.tolerating():
             self._events.flush()
-        shown = {name: f"{value:.3f}" for name, value in means.items()}
+
+    def _report(self, step: int, phase: str, metrics: dict[str, float | list[float]]) -> None:
+        rate = self._rate(step)
+        self._write(step, {"phase": phase, "images_per_second": round(rate, 1), **metrics})
+        shown = {name: f"{float(np.mean(value)):.3f}" for name, value in metrics.items()}
         if self._bar.disable:
             steps = self._steps
             left = f"{(steps - step) * self._images_per_step / rate:.0f} s left" if rate else ""
@@ -216,3 +289,6 @@ class Progress:
             _LOG.info("step %d/%d  phase %s  %s  %.0f images/s  %s", step, steps, phase, values, rate, left)
         else:
             self._bar.set_postfix({**shown, "images/s": f"{rate:.0f}"})
+
+
+Report: TypeAlias = Progress | Silence

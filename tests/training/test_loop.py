@@ -120,10 +120,10 @@ def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, m
     share_programs(monkeypatch)
     save = checkpoints.save
 
-    def save_and_die(manager, train_state, *rest):
+    def save_and_die(manager, train_state, *rest, **options):
         if train_state.step > stop:
             raise _KilledError
-        save(manager, train_state, *rest)
+        save(manager, train_state, *rest, **options)
 
     monkeypatch.setattr(checkpoints, "save", save_and_die)
     with pytest.raises(_KilledError):

@@ -107,6 +107,19 @@ def test_a_resumed_run_leaves_each_step_once(tmp_path):
     assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]
 
 
+def test_what_was_not_reported_is_continued(tmp_path):
+    with _progress(tmp_path) as progress:
+        for step in (1, 2, 3):
+            progress.record(step, PHASE, {"loss": jnp.float32([step, 2 * step])}, 1)
+        unreported = json.loads(json.dumps(progress.unreported()))
+        assert unreported == {"steps": 3, "means": {"loss": [2.0, 4.0]}}
+    options = {"step": 3, "steps": 10, "images_per_step": 4, "log_every": 5}
+    with Progress(tmp_path, **options, unreported=unreported) as progress:
+        progress.record(5, PHASE, {"loss": jnp.float32([4.5, 9])}, 2)
+        assert progress.unreported() is None
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(5, [3.0, 6.0])]
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_backgrounds_are_read_as_they_were_written(tmp_path, channels):
     random = np.random.RandomState(0)
