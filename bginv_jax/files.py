@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from bginv_jax.errors import InputError
 _LOG = logging.getLogger(__name__)
 
 _PROBE = bytes(4096)  # an empty file fits on a full disk
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte
 
 
 def _nearest(path: Path) -> Path:
@@ -121,7 +123,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def as_text(name: str) -> str:
     r"""What can be written as UTF-8: bytes of a file's name that are none become such as \xff."""
-    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates.
+    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates. JSON
+    # may hold any others.
+    name = _NO_BYTES.sub(lambda found: f"\\u{ord(found[0]):04x}", name)
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -15,7 +15,8 @@ from skimage import transform
 
 from bginv_jax.backgrounds.patterns import with_halo
 from bginv_jax.data import rows
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, one_line
+from bginv_jax.files import as_text
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.networks.contract import padded_size
@@ -251,6 +252,7 @@ def make_dataset(
     Raises:
       InputError: names the data set, what is wrong with it and what was expected.
     """
+    name = one_line(as_text(name))
     for split, (images, labels) in splits.items():
         where = f"data set {name}, split {split}"
         counts = {len(leaf) for leaf in jax.tree.leaves(labels)}
@@ -277,7 +279,7 @@ def make_dataset(
         split: Split(pad_to(array, padded_size(*shape[:2])), targets) for split, (array, targets) in fitted.items()
     }
     train, test = arrays.pop("train"), arrays.pop("test")
-    return Dataset(name, train, test, tuple(class_names), shape, arrays)
+    return Dataset(name, train, test, tuple(map(one_line, class_names)), shape, arrays)
 
 
 def _check_labels(name: str, splits: dict, class_names: Sequence[str] | None) -> tuple[Sequence[str], dict]:

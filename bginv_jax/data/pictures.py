@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from bginv_jax import files
 from bginv_jax.data import rows
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, one_line
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import pad_to
 from bginv_jax.images.reading import printable, read_picture
@@ -85,6 +85,7 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     Raises:
       InputError: names the files that cannot be read.
     """
+    name = one_line(name)
     with tqdm(total=len(paths), desc=f"{name}: looking", unit="file", delay=2, leave=False, disable=None) as bar:
         digests = list(_in_order(_digest, paths, bar))
     key = hashlib.sha256("\n".join([fitting.words, *digests]).encode()).hexdigest()
