@@ -52,13 +52,14 @@ def lines(records: Sequence[dict]) -> list[Line]:
 def run_line(workdir: Path, seeds: Sequence[Trained]) -> str:
     """What was trained, for a line below the table: method, seeds, batch size and the epochs of each phase."""
     config, taken, count = seeds[0].config, seeds[0].steps, seeds[0].description.train_count
+    name = shown(workdir.name)
     numbers = ", ".join(str(one.config.seed) for one in seeds)
     epochs = [
         f"{phase.name} {max(0, min(phase.stop, taken) - phase.start) * config.batch_size / count:.2f}"
         for phase in make_phases(config.schedule, config.steps)
     ]
     return (
-        f"{shown(workdir.name)}: {config.method}, seed{'s' if len(seeds) > 1 else ''} {numbers}; batch {config.batch_size}; "
+        f"{name}: {config.method}, seed{'s' if len(seeds) > 1 else ''} {numbers}; batch {config.batch_size}; "
         f"epochs of {count} images: {', '.join(epochs)}"
     )
 
