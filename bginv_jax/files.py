@@ -20,6 +20,7 @@ from bginv_jax.errors import InputError
 _LOG = logging.getLogger(__name__)
 
 _PROBE = bytes(4096)  # an empty file fits on a full disk
+_MOST_LEVELS = 20  # of JSON
 _NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte
 
 
@@ -153,12 +154,22 @@ def write_json_lines(path: str | Path, records: Iterable[Mapping]) -> None:
     write_text(path, "".join(to_json(record) + "\n" for record in records))
 
 
+def _is_deep(value: list) -> bool:
+    """Whether one of some values of JSON is nested more deeply than any that is written here: what goes through it would fail."""
+    for _ in range(_MOST_LEVELS):
+        value = [inner for outer in value for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        value = [inner for inner in value if isinstance(inner, dict | list)]
+        if not value:
+            return False
+    return True
+
+
 def _record(line: bytes, fields: Mapping[str, Any]) -> dict | None:
     try:
         record = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or _is_deep([record]):
         return None
     values = ((record.get(name), kind) for name, kind in fields.items())
     fits = (isinstance(value, kind) and not isinstance(value, bool) for value, kind in values)

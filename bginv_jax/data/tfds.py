@@ -99,7 +99,8 @@ def _decode(record: bytes, features: "FeaturesDict", image: str) -> dict[str, np
     example = features.deserialize_example_np(record, decoders={image: tfds.decode.SkipDecoding()})
     with Image.open(io.BytesIO(example[image]), formats=_FORMATS) as picture:
         width, height = picture.size
-    shape = features[image].shape
-    if width * height > MOST_PIXELS or any(want not in (None, side) for want, side in zip(shape, (height, width))):
+    expected = features[image].shape
+    fits = all(want in (None, side) for want, side in zip(expected[:2], (height, width), strict=True))
+    if width * height > MOST_PIXELS or not fits:
         raise ValueError(f"a picture of {height}x{width} pixels")
     return example | {image: features[image].decode_example_np(example[image])}

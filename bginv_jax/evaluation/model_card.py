@@ -73,8 +73,10 @@ def _scores(records: Sequence[dict], scored: str) -> list[str]:
     if not records:
         return [f"Not scored: {in_markdown(scored)}. `python -m bginv_jax.export` scores where the data can be read."]
     measure, ordered = measure_of(records), worst_first(records)
-    shown = measure_title(measure)
-    rows = [f"| {_name(one)} | {number(value(one), measure)} | {one.get('count', '')} |" for one in ordered]
+    shown = in_markdown(measure_title(measure))
+    rows = [
+        f"| {_name(one)} | {number(value(one), measure)} | {in_markdown(one.get('count', ''))} |" for one in ordered
+    ]
     worst, best = ordered[0], ordered[-1]
     return [
         f"Test images before each background, the worst first; {in_markdown(scored)}.",

@@ -97,7 +97,7 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
         return run.init(), run.description
     train_state, meta = restored
     # The weights that it started from may be gone since.
-    weights = run.description.weights or Description.from_json(meta["dataset"]).weights
+    weights = run.description.weights or same_run.noted(meta).description.weights
     description = dataclasses.replace(run.description, weights=weights)
     same_run.note_names(manager, int(train_state.step), meta, run.config, description)
     _LOG.info("continuing after step %d of %s", int(train_state.step), manager.directory)

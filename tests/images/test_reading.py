@@ -339,7 +339,7 @@ def test_a_name_of_several_lines_is_refused_in_one(tmp_path):
     ],
 )
 def test_whatever_is_raised_below_becomes_one_line(tmp_path, monkeypatch, error, words):
-    def fail(_):
+    def fail(_, **_options):
         raise error
 
     path = tmp_path / "a.png"
