@@ -155,7 +155,7 @@ def write_json_lines(path: str | Path, records: Iterable[Mapping]) -> None:
 
 
 def _is_deep(value: list) -> bool:
-    """Whether one of some values of JSON is nested more deeply than any that is written here: what goes through it would fail."""
+    """Whether one of some values of JSON is nested deeper than what is written here; it may be too deep to write."""
     for _ in range(_MOST_LEVELS):
         value = [inner for outer in value for inner in (outer.values() if isinstance(outer, dict) else outer)]
         value = [inner for inner in value if isinstance(inner, dict | list)]

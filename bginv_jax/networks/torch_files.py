@@ -3,6 +3,7 @@
 What a file declares is checked against its size before any memory is taken for it.
 """
 
+import errno
 import io
 import math
 import mmap
@@ -115,16 +116,17 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     expected = "expected a state dict of PyTorch, or safetensors"
     try:
-        with files.naming(path), path.open("rb") as stream:
-            start = stream.read(10)
-        tensors = _read(path, start)
-    except OSError:
-        raise
+        with files.naming(path):
+            with path.open("rb") as stream:
+                start = stream.read(10)
+            tensors = _read(path, start)
     except Refused as error:
         raise InputError(f"{printable(path)} holds {error}; {expected}") from error
     except MemoryError as error:
         raise InputError(f"{printable(path)}: there is not enough memory for it; {expected}") from error
     except Exception as error:  # what is damaged may fail anywhere in zipfile, safetensors or what follows a pickle
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place that a damaged zip names
+            raise
         raise InputError(f"{printable(path)} is damaged: {error or type(error).__name__}; {expected}") from error
     return {
         name.removeprefix("module."): tensor if tensor.dtype.kind in "iub" else tensor.astype(np.float32)
