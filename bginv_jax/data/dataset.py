@@ -230,9 +230,11 @@ def make_dataset(
     if class_names != ():
         class_names, fitted = _check_labels(name, fitted, class_names)
     shape = shapes["train"]
-    arrays = {
-        split: Split(pad_to(array, padded_size(*shape[:2])), targets) for split, (array, targets) in fitted.items()
-    }
+    try:
+        size = padded_size(*shape[:2])
+    except InputError as error:
+        raise InputError(f"data set {name}: {error}") from error
+    arrays = {split: Split(pad_to(array, size), targets) for split, (array, targets) in fitted.items()}
     train, test = arrays.pop("train"), arrays.pop("test")
     return Dataset(name, train, test, tuple(map(one_line, class_names)), shape, arrays)
 

@@ -48,7 +48,10 @@ class Fitting:
         self._options: dict[str, Any] = {"size": size, "fit": fit, "channels": channels}
         self._first = first
         self.shape = (size, size, channels or 3) if size else fit_picture(read_picture(first), **self._options).shape
-        self.side = padded_size(*self.shape[:2])
+        try:
+            self.side = padded_size(*self.shape[:2])
+        except InputError as error:
+            raise InputError(f"{printable(first)}: {error}") from error
 
     @property
     def words(self) -> str:

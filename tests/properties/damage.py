@@ -1,5 +1,6 @@
 """Inputs: any bytes, files that were sound once, values of JSON, names."""
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +49,7 @@ def any_bytes(originals: Sequence[bytes]) -> st.SearchStrategy[bytes]:
     return damaged(originals) | damaged(originals) | beginnings | st.binary(max_size=200)
 
 
+@functools.cache
 def names() -> st.SearchStrategy[str]:
     """Names in any script, of any letters, and those that break paths, tables, pages, terminals and formulas."""
     hostile = (
@@ -57,14 +59,17 @@ def names() -> st.SearchStrategy[str]:
         *("# x", "- x", "1. x", "***", "$x^2$", "$\\frac{1}$", "$", "\\$", "x$y$z$", "@all", "=cmd()", "%s%n", "{0}"),
         *("\ud800", "\udcff", "é", "e\u0301", "数字", "אב", "ไทย", "🙂", "a" * 300, "--- |", "\u2028", "\x85"),
     )
-    return st.sampled_from(hostile) | st.text(max_size=30) | st.text(st.characters(), max_size=8)
+    return st.sampled_from(hostile) | st.text(st.characters(), max_size=12)
 
 
-def json_values(*, leaves: int = 8) -> st.SearchStrategy[Any]:
+@functools.cache
+def json_values() -> st.SearchStrategy[Any]:
     """Values of JSON: huge, negative and no numbers, texts of any letters, and nested ones."""
     sizes = st.sampled_from([*SIZES, *(-size for size in SIZES), 10**400])
     leaf = st.none() | st.booleans() | st.integers() | sizes | st.floats() | names()
-    return st.recursive(leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names(), inner, max_size=4))
+    return leaf | st.recursive(
+        leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names(), inner, max_size=3), max_leaves=5
+    )
 
 
 def _places(value: Any, place: tuple = ()) -> list[tuple]:
