@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import re
 import resource
 import signal
 import time
@@ -61,7 +62,7 @@ def bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, handler)
 
 
-def attempt(kind: str, call: Callable[[], Any], *, names: str = "") -> Any:
+def attempt(kind: str, call: Callable[[], Any], *, names: str | re.Pattern = "") -> Any:
     """What a call gives, or None where it is refused by an error of ours, which holds `names` in one line."""
     count, start = COUNTS[kind], time.perf_counter()
     count.cases += 1
@@ -82,8 +83,8 @@ def attempt(kind: str, call: Callable[[], Any], *, names: str = "") -> Any:
         count.slowest = max(count.slowest, taken)
 
 
-def check_message(message: str, names: str = "") -> None:
+def check_message(message: str, names: str | re.Pattern = "") -> None:
     """A message is one line that a terminal shows as it is, and it says what it is about."""
     assert message.isprintable(), ascii(message)
     assert len(message) < 5000
-    assert names in message, message
+    assert names in message if isinstance(names, str) else names.search(message), message
