@@ -164,10 +164,10 @@ def follow(stream: Any) -> Any:
             stack.append(_storage(stack.pop()))
         elif name == "REDUCE":
             called, arguments = popped(2)
-            stack.append(_reduced(called.name, arguments))
-            copied += len(stack[-1]) if called.name == _MAPPING else 0
+            copied += sum(map(len, arguments)) if called.name == _MAPPING else 0
             if copied > place - start:
                 raise Refused("one dict many times")
+            stack.append(_reduced(called.name, arguments))
         elif name == "BUILD":
             stack.pop()  # attributes, such as the versions of modules that a state dict carries
         elif name == "STOP":
