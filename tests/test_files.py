@@ -201,3 +201,12 @@ def test_text_is_utf8_whatever_the_locale(path):
 def test_the_search_for_encodings_finds_them():
     code = "open(x)\np.open('r')\np.read_text()\np.write_text('b')\nrun(c, text=True)\nopen(x, 'rb')\nos.open(x, 0)\n"
     assert list(_without_encoding(ast.parse(code))) == [1, 2, 3, 4, 5]
+
+
+def test_lines_that_are_nested_too_deeply_are_no_records(tmp_path):
+    nested = ("[" * depth + "1" + "]" * depth for depth in (5, 30, 400, 900, 100_000))
+    lines = [f'{{"step": 1, "x": {value}}}' for value in nested]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    records = files.read_json_lines(tmp_path / "a.jsonl", fields={"step": int})
+    assert records == [{"step": 1, "x": [[[[[1]]]]]}]
+    files.write_json_lines(tmp_path / "a.jsonl", records)
