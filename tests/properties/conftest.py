@@ -10,7 +10,7 @@ from tests.properties import cases
 
 _COMMON = {"database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("fast", max_examples=20, derandomize=True, **_COMMON)
-settings.register_profile("thorough", max_examples=1000, print_blob=True, **_COMMON)
+settings.register_profile("thorough", max_examples=400, print_blob=True, **_COMMON)
 settings.load_profile("fast")  # which --hypothesis-profile, if any, replaces before tests are collected
 
 
@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if not cases.COUNTS or settings().max_examples < 1000:
+    if not cases.COUNTS or settings().max_examples < 400:
         return
     terminalreporter.section("inputs tried")
     terminalreporter.line(f"{'kind':<28}{'cases':>8}{'refused':>9}{'seconds':>9}{'slowest':>9}")
