@@ -53,6 +53,21 @@ def _complaints(path: str | Path, field: str) -> Iterator[None]:
         ) from error
 
 
+def check_path(path: str | Path, *, field: str) -> Path:
+    """The path that a text means, whatever lies there; a leading ~ is the user's home.
+
+    Raises:
+      InputError: names the field, for a null byte, letters that no file's name has here, and the home of nobody.
+    """
+    try:
+        place = Path(path).expanduser()
+        if b"\0" in os.fsencode(place):
+            raise ValueError("embedded null byte")
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{field} is {str(path)!r}, which is no path ({error}); expected another path") from error
+    return place
+
+
 def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), folders: Sequence[str] = ()) -> Path:
     """The folder `path`, which need not be there yet, if what a command writes can be written into it.
 
@@ -65,7 +80,7 @@ def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), fol
     Raises:
       InputError: names the field, the path and what is in the way.
     """
-    folder, given = Path(path).expanduser(), f"{field} is {str(path)!r}"
+    folder, given = check_path(path, field=field), f"{field} is {str(path)!r}"
     with _complaints(path, field):
         if os.path.lexists(folder) and not folder.is_dir():
             raise InputError(f"{given}, a file; expected a folder")
@@ -82,7 +97,7 @@ def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), fol
 
 def check_file(path: str | Path, *, field: str) -> Path:
     """The file `path`, which need not be there yet, nor its folder, if it can be written; as `check_folder`."""
-    file = Path(path).expanduser()
+    file = check_path(path, field=field)
     with _complaints(path, field):
         if file.is_dir():
             raise InputError(f"{field} is {str(path)!r}, a folder; expected a file")

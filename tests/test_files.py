@@ -203,6 +203,13 @@ def test_the_search_for_encodings_finds_them():
     assert list(_without_encoding(ast.parse(code))) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("path", ["a\0b", "~no_such_user/x", "\ud800", "x\0"])
+def test_what_is_no_path_is_refused(path):
+    for check in (files.check_folder, files.check_file, files.check_path):
+        with pytest.raises(InputError, match="^--output is .*, which is no path .*; expected another path$"):
+            check(path, field="--output")
+
+
 def test_lines_that_are_nested_too_deeply_are_no_records(tmp_path):
     nested = ("[" * depth + "1" + "]" * depth for depth in (5, 30, 400, 900, 100_000))
     lines = [f'{{"step": 1, "x": {value}}}' for value in nested]

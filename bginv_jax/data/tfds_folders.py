@@ -6,7 +6,6 @@ What is there is found and checked before anything is downloaded.
 import contextlib
 import difflib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from bginv_jax.data.tfds_prepare import first_line, prepare
 from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.files import check_path
 
 if TYPE_CHECKING:  # two seconds that no other source needs
     from tensorflow_datasets.core.dataset_builder import DatasetBuilder
@@ -65,7 +65,8 @@ def open_builder(reference: "DatasetReference", data_dir: str) -> "DatasetBuilde
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.utils import file_utils
 
-    roots = [Path(root) for root in file_utils.list_data_dirs(os.path.expanduser(data_dir) or None)]
+    given = str(check_path(data_dir, field="config.data.dir")) if data_dir else None
+    roots = [Path(root) for root in file_utils.list_data_dirs(given)]
     if roots[0].is_file():
         raise InputError(f"config.data.dir is {data_dir!r}, a file; expected a folder")
     try:

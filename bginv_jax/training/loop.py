@@ -116,8 +116,9 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     """
     configs.validate(config)
     written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    checked = files.check_folder(workdir, field="--workdir", **written)
     checkpoints.refuse_inside(workdir, folders=written["folders"])
-    workdir = files.check_folder(workdir, field="--workdir", **written)
+    workdir = checked
     run = wiring.wire(config, sources.load(config.data))
     origin = provenance.describe()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:

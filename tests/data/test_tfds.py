@@ -335,3 +335,8 @@ def test_only_an_image_and_its_label_are_read(bars):
     features["featuresDict"]["features"]["other"] = video
     (bars / FEATURES).write_text(json.dumps(features))
     assert len(_load("tfds:bars", dir=str(bars.parents[1])).train.images) == 12
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "\ud800"])
+def test_a_data_dir_that_is_no_path_is_refused(folder):
+    assert _message("bars", folder).startswith(f"config.data.dir is {folder!r}, which is no path")
