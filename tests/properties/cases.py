@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from bginv_jax.errors import InputError
 
-SECONDS = 20
+SECONDS = 20  # of processors; ten times as long by the clock, since others may use them
 BYTES = 2**31  # beside what the process has already
 
 
@@ -42,32 +42,44 @@ def times(factor: float) -> settings:
 
 
 @contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """No more than SECONDS and BYTES for what is in it."""
+def bounded(seconds: float, most: int) -> Iterator[None]:
+    """No more than so many seconds and bytes for what is in it."""
 
     def stop(*_: object) -> None:
-        raise HangError(f"more than {SECONDS} seconds")
+        raise HangError(f"more than {seconds} seconds")
 
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
+    timers = {signal.ITIMER_PROF: (signal.SIGPROF, seconds), signal.ITIMER_REAL: (signal.SIGALRM, 10 * seconds)}
     before = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    if pages is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES, before[1]))
+    handlers = {number: signal.signal(number, stop) for number, _ in timers.values()}
+    held = Path("/proc/self/statm")
+    if held.exists():
+        limit = int(held.read_text().split()[0]) * resource.getpagesize() + most
+        resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
     try:
+        for timer, (_, after) in timers.items():
+            signal.setitimer(timer, after)
         yield
     finally:
+        for timer in timers:
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, before)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def attempt(kind: str, call: Callable[[], Any], *, names: str | re.Pattern = "") -> Any:
+def attempt(
+    kind: str,
+    call: Callable[[], Any],
+    *,
+    names: str | re.Pattern = "",
+    seconds: float = SECONDS,
+    most: int = BYTES,
+) -> Any:
     """What a call gives, or None where it is refused by an error of ours, which holds `names` in one line."""
     count, start = COUNTS[kind], time.perf_counter()
     count.cases += 1
     try:
-        with bounded():
+        with bounded(seconds, most):
             return call()
     except InputError as error:
         count.refused += 1

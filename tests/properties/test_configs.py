@@ -16,7 +16,7 @@ from bginv_jax.data.sources import SOURCES
 from bginv_jax.errors import InputError
 from bginv_jax.networks.classifiers import CLASSIFIERS
 from bginv_jax.training import loop, wiring
-from tests.properties.cases import COUNTS, attempt, times
+from tests.properties.cases import attempt, times
 from tests.properties.damage import SIZES, damaged, names
 from tests.training import registered, toys
 
@@ -155,7 +155,7 @@ def test_what_is_valid_can_be_wired(toy, data):
             [("vanilla", ("f:1",)), ("attention", ("f:1", "f_l:1")), ("proposal", ("f:1", "f_m:1", "f+f_b:1"))]
         )
     )
-    config = _config(data, {"data.source": "toy", "method": method, "schedule": schedule, "steps": 9})
+    config = _config(data, {"data.source": "toy", "method": method, "schedule": schedule, "steps": 9, "batch_size": 16})
 
     def wire():
         configs.validate(config)
@@ -163,21 +163,19 @@ def test_what_is_valid_can_be_wired(toy, data):
         run.learning(run.phases[0])
         return True
 
-    attempt("configs, wired", wire)
+    attempt("configs, wired", wire, seconds=60, most=2**40)
 
 
-# What the programs of a run with one dense layer do not depend on, so that two compile for all of them.
-_FREE = ("seed", "rate.f", "rate.f_m", "rate.f_b", "rate.decay", "log_every", "checkpoint_every", "checkpoints_kept")
+# What a program does not depend on, so that half of the runs, which change nothing else, share one.
+_FREE = ("seed", "log_every", "checkpoint_every", "checkpoints_kept")
 
 
 @given(st.data())
 @times(0.1)
 def test_what_is_valid_trains_two_steps(toy, tmp_path_factory, data):
-    names_of_f = [name for name in FIELDS if name.startswith("augment.")]
-    some = data.draw(st.lists(st.sampled_from(names_of_f), max_size=3, unique=True))
-    fields = {
-        name: data.draw(FIELDS[name]) for name in (*_FREE, *(some if COUNTS["configs, trained"].cases % 4 else ()))
-    }
+    other = [name for name in FIELDS if name.startswith(("augment.", "rate.", "label_", "weight_", "seeds"))]
+    some = data.draw(st.lists(st.sampled_from(other), max_size=3, unique=True)) if data.draw(st.booleans()) else []
+    fields = {name: data.draw(FIELDS[name]) for name in (*_FREE, *some)}
     fixed = {"data.source": "toy", "classifier": "linear", "method": "vanilla", "schedule": ("f:1",), "steps": 2}
     config = configs.default_config()
     config.update_from_flattened_dict({**fields, **fixed, "batch_size": 8})
@@ -185,5 +183,5 @@ def test_what_is_valid_trains_two_steps(toy, tmp_path_factory, data):
     def train():
         return loop.train(config, tmp_path_factory.mktemp("run"))
 
-    state = attempt("configs, trained", train)
+    state = attempt("configs, trained", train, seconds=600, most=2**40)  # it compiles
     assert state is None or int(state.step) == 2
