@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 from bginv_jax import config as configs
 from bginv_jax import config_files, files
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, one_line
 from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices, distributed
@@ -154,11 +154,18 @@ def _keep_compiled_programs() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+class _OneLine(logging.Formatter):
+    """A line for each message, which may quote names of files and classes; a traceback below it stays as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # as logging calls it
+        return one_line(super().formatMessage(record))
+
+
 def _show_log() -> None:
     """Shows the project's own log, and only warnings of absl's, where Orbax writes thirty lines a checkpoint."""
     absl_logging.set_verbosity(absl_logging.WARNING)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     log = logging.getLogger("bginv_jax")
     log.addHandler(handler)
     log.setLevel(logging.INFO)

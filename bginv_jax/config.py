@@ -11,6 +11,12 @@ from bginv_jax.methods.contract import Layout
 from bginv_jax.networks.classifiers import CLASSIFIERS, STAGED, has_maps, make_classifier
 from bginv_jax.networks.pretrained import IMAGENET
 
+# Of a checkpoint's config these are checked; the ranges of others, which no network is built after, may have changed.
+_BUILT_AFTER = (
+    *("method", "task", "seed", "seeds", "classifier", "schedule", "data.fit"),
+    *("mask.kind", "mask.size", "mask.width", "background.kind", "background.tiles"),
+)
+
 
 def default_config() -> ConfigDict:
     """The default of every field, as a locked ConfigDict for experiment files to override."""
@@ -42,10 +48,28 @@ def poster_config() -> ConfigDict:
     return config
 
 
-def saved_config(values: dict) -> ConfigDict:
-    """A config that was written to a checkpoint; fields that came later have their default."""
+def saved_config(values: Any) -> ConfigDict:
+    """A config that was written to a checkpoint; fields that came later have their default.
+
+    Args:
+      values: of JSON, which may hold anything.
+
+    Raises:
+      InputError: names a field that there is none of, or whose value networks cannot be built after.
+    """
     config = default_config()
-    config.update(values)
+    try:
+        flat = flatten(values) if isinstance(values, dict) else {"": values}
+        for name, value in flat.items():
+            field = FIELDS.get(name)
+            if field is None:
+                raise InputError(f"the checkpoint's config.{name} is unknown; it is damaged, or of a later version")
+            fits = _same_type(value, field.default) and (name not in _BUILT_AFTER or field.valid(value))
+            if not fits:
+                raise InputError(f"the checkpoint's config.{name} is {value!r}; allowed: {field.allowed}")
+        config.update(values)
+    except RecursionError as error:
+        raise InputError("the checkpoint's config is nested too deeply; expected what train writes") from error
     return config
 
 

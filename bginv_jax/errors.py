@@ -1,11 +1,31 @@
 """The error of the project's own complaints, which tells them from the errors of the libraries below."""
 
+import re
+
+_MOST_LETTERS = 4000  # of a message; a value or a name may be megabytes
+
+
+def one_line(text: str) -> str:
+    r"""A text of others as a terminal, a log or a page may show it: what cannot be shown becomes such as \x1b."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
 
 class InputError(ValueError):
     """What a user gave does not do: the message names the field or file, the value and what is allowed.
 
-    The command line prints it as one line. Every other error, a ValueError of a library too, keeps its traceback.
+    The message is one line, whatever names and values it quotes; of a very long one the middle is left out. Every other
+    error, a ValueError of a library too, keeps its traceback.
     """
+
+    def __init__(self, message: str):
+        parts = (part.strip() for part in re.split(r"[\r\n]+", message))
+        line = one_line(" ".join(part for part in parts if part))
+        if len(line) > _MOST_LETTERS:
+            half = _MOST_LETTERS // 2
+            line = f"{line[:half]} ... {line[-half:]}"
+        super().__init__(line)
 
 
 class DivergedError(InputError):

@@ -59,9 +59,7 @@ FIELDS: dict[str, Field] = {
         (),
         "several seeds, trained together in one program, instead of `seed`",
         "a tuple of different integers of at least 0, such as (0, 1, 2), or ()",
-        lambda value: (
-            all(isinstance(seed, int) and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value)
-        ),
+        lambda value: all(type(seed) is int and 0 <= seed < 2**31 for seed in value) and len(set(value)) == len(value),
     ),
     "classifier": Field(
         "cnn",

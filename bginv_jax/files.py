@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from bginv_jax.errors import InputError
 _LOG = logging.getLogger(__name__)
 
 _PROBE = bytes(4096)  # an empty file fits on a full disk
+_MOST_LEVELS = 20  # of JSON
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte
 
 
 def _nearest(path: Path) -> Path:
@@ -50,6 +53,21 @@ def _complaints(path: str | Path, field: str) -> Iterator[None]:
         ) from error
 
 
+def check_path(path: str | Path, *, field: str) -> Path:
+    """The path that a text means, whatever lies there; a leading ~ is the user's home.
+
+    Raises:
+      InputError: names the field, for a null byte, letters that no file's name has here, and the home of nobody.
+    """
+    try:
+        place = Path(path).expanduser()
+        if b"\0" in os.fsencode(place):
+            raise ValueError("embedded null byte")
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{field} is {str(path)!r}, which is no path ({error}); expected another path") from error
+    return place
+
+
 def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), folders: Sequence[str] = ()) -> Path:
     """The folder `path`, which need not be there yet, if what a command writes can be written into it.
 
@@ -62,7 +80,7 @@ def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), fol
     Raises:
       InputError: names the field, the path and what is in the way.
     """
-    folder, given = Path(path).expanduser(), f"{field} is {str(path)!r}"
+    folder, given = check_path(path, field=field), f"{field} is {str(path)!r}"
     with _complaints(path, field):
         if os.path.lexists(folder) and not folder.is_dir():
             raise InputError(f"{given}, a file; expected a folder")
@@ -79,7 +97,7 @@ def check_folder(path: str | Path, *, field: str, files: Sequence[str] = (), fol
 
 def check_file(path: str | Path, *, field: str) -> Path:
     """The file `path`, which need not be there yet, nor its folder, if it can be written; as `check_folder`."""
-    file = Path(path).expanduser()
+    file = check_path(path, field=field)
     with _complaints(path, field):
         if file.is_dir():
             raise InputError(f"{field} is {str(path)!r}, a folder; expected a file")
@@ -121,7 +139,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def as_text(name: str) -> str:
     r"""What can be written as UTF-8: bytes of a file's name that are none become such as \xff."""
-    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates.
+    # In a locale without UTF-8 Python holds the bytes of a file's name, which a table quotes, as lone surrogates. JSON
+    # may hold any others.
+    name = _NO_BYTES.sub(lambda found: f"\\u{ord(found[0]):04x}", name)
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -167,12 +187,22 @@ def append_json_line(path: str | Path, record: Mapping[str, Any]) -> None:
             raise
 
 
+def _is_deep(value: list) -> bool:
+    """Whether one of some values of JSON is nested deeper than what is written here; it may be too deep to write."""
+    for _ in range(_MOST_LEVELS):
+        value = [inner for outer in value for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        value = [inner for inner in value if isinstance(inner, dict | list)]
+        if not value:
+            return False
+    return True
+
+
 def _record(line: bytes, fields: Mapping[str, Any]) -> dict | None:
     try:
         record = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or _is_deep([record]):
         return None
     values = ((record.get(name), kind) for name, kind in fields.items())
     fits = (isinstance(value, kind) and not isinstance(value, bool) for value, kind in values)

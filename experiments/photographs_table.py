@@ -14,6 +14,7 @@ from absl import flags
 from bginv_jax import command_line, files
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.evaluation import background_gap, scoring, table1
+from bginv_jax.evaluation.names import in_markdown
 
 _FILES = ("photographs.jsonl", "photographs.md")
 
@@ -30,7 +31,8 @@ def main() -> None:
     records = [record for run in runs for record in background_gap.score(run, photographs, seed=values.seed)]
     files.write_json_lines(output / "photographs.jsonl", records)
     cells, notes = background_gap.table(records), background_gap.notes(records)
-    files.write_text(output / "photographs.md", f"{table1.as_markdown(cells)}\n{notes}\n")
+    lines = "\n".join(map(in_markdown, notes.splitlines()))
+    files.write_text(output / "photographs.md", f"{table1.as_markdown(cells)}\n{lines}\n")
     print(f"{table1.as_text(cells)}\n{notes}\nwritten to {output}: {', '.join(_FILES)}")
 
 

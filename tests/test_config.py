@@ -262,3 +262,10 @@ def test_every_row_of_hands_is_valid_and_sees_the_studio_alone():
         assert config.augment == rows["vanilla"].augment
     with pytest.raises(ValueError, match="the row is 'best'; allowed: proposal, vanilla, attention"):
         hands["get_config"]("best")
+
+
+@pytest.mark.parametrize("seeds", [(True, False), (1.0,), ("1",), ((),)])
+def test_seeds_are_integers(seeds):
+    config = configs.default_config().to_dict() | {"seeds": seeds}
+    with pytest.raises(ValueError, match="config.seeds is .*; allowed: a tuple of different integers"):
+        configs.validate(ConfigDict(config))

@@ -229,3 +229,19 @@ class _Nearly(io.FileIO):
         written = super().write(data[: self._room])
         self._room -= written
         return written
+
+
+@pytest.mark.parametrize("path", ["a\0b", "~no_such_user/x", "\ud800", "x\0"])
+def test_what_is_no_path_is_refused(path):
+    for check in (files.check_folder, files.check_file, files.check_path):
+        with pytest.raises(InputError, match="^--output is .*, which is no path .*; expected another path$"):
+            check(path, field="--output")
+
+
+def test_lines_that_are_nested_too_deeply_are_no_records(tmp_path):
+    nested = ("[" * depth + "1" + "]" * depth for depth in (5, 30, 400, 900, 100_000))
+    lines = [f'{{"step": 1, "x": {value}}}' for value in nested]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    records = files.read_json_lines(tmp_path / "a.jsonl", fields={"step": int})
+    assert records == [{"step": 1, "x": [[[[[1]]]]]}]
+    files.write_json_lines(tmp_path / "a.jsonl", records)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,9 @@ from skimage import transform
 
 from bginv_jax.backgrounds.patterns import with_halo
 from bginv_jax.data import rows
-from bginv_jax.errors import InputError
+from bginv_jax.data.description import Description
+from bginv_jax.errors import InputError, one_line
+from bginv_jax.files import as_text
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.networks.contract import padded_size
@@ -24,51 +25,6 @@ _LOG = logging.getLogger(__name__)
 
 _NAMED = 10  # classes; a warning does not list hundreds
 _RESIZED_TOGETHER = 500  # images; bounds the memory
-
-
-@dataclasses.dataclass(frozen=True)
-class Description:
-    """What is known of a data set without its images; a checkpoint notes it, and networks are built after it.
-
-    name: for tables and logs.
-    shape: the images' native height, width and channels.
-    size: the square side that the networks see, pixels.
-    class_names: of the labels; () where targets are not labels.
-    target_shape: of one image's target, where it is one array.
-    train_count, test_count: images.
-    sha256: over every image and target.
-    photographs: a SHA-256 over those that stand behind objects in training, '' without any.
-    weights: the SHA-256 of the file of f's pretrained weights, '' without any.
-    """
-
-    name: str
-    shape: tuple[int, int, int]
-    size: int
-    class_names: tuple[str, ...]
-    train_count: int
-    test_count: int
-    sha256: str
-    target_shape: tuple[int, ...] = ()
-    photographs: str = ""
-    weights: str = ""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """What the networks see of an image: (size, size, channels)."""
-        return self.size, self.size, self.shape[-1]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Description":
-        """The description that was written as JSON values, by this version or an earlier one."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if name in known
-        }
-        return cls(**fields)
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values, for `from_json`."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,6 +209,7 @@ def make_dataset(
     Raises:
       InputError: names the data set, what is wrong with it and what was expected.
     """
+    name = one_line(as_text(name))
     for split, (images, labels) in splits.items():
         where = f"data set {name}, split {split}"
         counts = {len(leaf) for leaf in jax.tree.leaves(labels)}
@@ -275,11 +232,13 @@ def make_dataset(
     if class_names != ():
         class_names, fitted = _check_labels(name, fitted, class_names)
     shape = shapes["train"]
-    arrays = {
-        split: Split(pad_to(array, padded_size(*shape[:2])), targets) for split, (array, targets) in fitted.items()
-    }
+    try:
+        size = padded_size(*shape[:2])
+    except InputError as error:
+        raise InputError(f"data set {name}: {error}") from error
+    arrays = {split: Split(pad_to(array, size), targets) for split, (array, targets) in fitted.items()}
     train, test = arrays.pop("train"), arrays.pop("test")
-    return Dataset(name, train, test, tuple(class_names), shape, arrays)
+    return Dataset(name, train, test, tuple(map(one_line, class_names)), shape, arrays)
 
 
 def _check_labels(name: str, splits: dict, class_names: Sequence[str] | None) -> tuple[Sequence[str], dict]:

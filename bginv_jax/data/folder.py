@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data import pictures
 from bginv_jax.data.dataset import Dataset, Split
-from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.errors import InputError, MissingDataError, one_line
+from bginv_jax.files import as_text
 from bginv_jax.images.reading import find_pictures, printable
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def load(config: ConfigDict, name: str) -> Dataset:
         splits.append(split)
     test_split, *others = splits
     return Dataset(
-        f"folder:{root.resolve().name}",
+        one_line(as_text(f"folder:{root.resolve().name}")),
         train_split,
         test_split,
         classes,
@@ -112,8 +113,7 @@ def _some(names: Sequence[str]) -> str:
 
 def _class_name(folder: Path) -> str:
     """A folder's name in one spelling (NFC), whatever its file system does; what cannot be shown is escaped."""
-    name = unicodedata.normalize("NFC", folder.name)
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
+    return one_line(unicodedata.normalize("NFC", folder.name))
 
 
 def _list(folder: Path) -> _Listing:

@@ -17,6 +17,9 @@ _FILES = {
 }
 _UNSIGNED_BYTE = 0x08  # the only IDX type that holds images
 _MOST_DEFLATED = 1032  # bytes out of one; what deflate can do at best
+_LIKELY_DEFLATED = 100  # and what it does with images at best; more is made to fill the memory
+_HARMLESS = 2**28  # bytes, however they were deflated
+_READ_TOGETHER = 2**24  # bytes; a file that is opened takes the memory for all that it is asked for
 
 
 def _read(path: Path, dimensions: tuple[int, ...]) -> np.ndarray:
@@ -49,9 +52,13 @@ def _parse(content: io.BufferedIOBase, path: Path, dimensions: tuple[int, ...], 
     size = path.stat().st_size
     if zipped and expected > _MOST_DEFLATED * size:
         raise InputError(f"{path}: {size} bytes, gzipped; too few to hold {expected} for the shape {shape}")
+    if zipped and expected > max(_HARMLESS, _LIKELY_DEFLATED * size):
+        raise InputError(f"{path}: {size} bytes, gzipped, that hold {expected}; expected images or labels")
     if not zipped and size - header != expected:
         raise InputError(f"{path}: {size - header} bytes of data; expected {expected} for the shape {shape}")
-    data = content.read(expected)
+    data = bytearray()
+    while len(data) < expected and (more := content.read(min(_READ_TOGETHER, expected - len(data)))):
+        data += more
     if len(data) < expected:
         raise InputError(f"{path}: {len(data)} bytes of data; expected {expected} for the shape {shape}")
     if content.read(1):  # which also lets gzip compare its checksum

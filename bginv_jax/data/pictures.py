@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from bginv_jax import files
 from bginv_jax.data import rows
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, one_line
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import pad_to
 from bginv_jax.images.reading import printable, read_picture
@@ -48,7 +48,10 @@ class Fitting:
         self._options: dict[str, Any] = {"size": size, "fit": fit, "channels": channels}
         self._first = first
         self.shape = (size, size, channels or 3) if size else fit_picture(read_picture(first), **self._options).shape
-        self.side = padded_size(*self.shape[:2])
+        try:
+            self.side = padded_size(*self.shape[:2])
+        except InputError as error:
+            raise InputError(f"{printable(first)}: {error}") from error
 
     @property
     def words(self) -> str:
@@ -85,6 +88,7 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     Raises:
       InputError: names the files that cannot be read.
     """
+    name = one_line(name)
     with tqdm(total=len(paths), desc=f"{name}: looking", unit="file", delay=2, leave=False, disable=None) as bar:
         digests = list(_in_order(_digest, paths, bar))
     key = hashlib.sha256("\n".join([fitting.words, *digests]).encode()).hexdigest()

@@ -80,7 +80,13 @@ def load(config: ConfigDict) -> Dataset:
         raise InputError(f"config.data.masks is {config.masks!r}; allowed with {config.source}: ()")
     if config.tests and not SOURCES[kind].tests:
         raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
-    dataset = SOURCES[kind].load(config, name)
+    try:
+        dataset = SOURCES[kind].load(config, name)
+    except MemoryError as error:
+        raise InputError(
+            f"config.data.source is {config.source!r}, whose images do not fit into the memory ({error}); expected "
+            "fewer, or a smaller config.data.image_size"
+        ) from error
     if config.studio:
         dataset = _place(dataset, config.studio)
     return hold_out(dataset, config.validation_share)

@@ -3,10 +3,11 @@
 What is there is found and checked before anything is downloaded.
 """
 
+import contextlib
 import difflib
-import os
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from bginv_jax.data.tfds_prepare import first_line, prepare
 from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.files import check_path
 
 if TYPE_CHECKING:  # two seconds that no other source needs
     from tensorflow_datasets.core.dataset_builder import DatasetBuilder
@@ -22,6 +24,9 @@ if TYPE_CHECKING:  # two seconds that no other source needs
 
 _LEVELS = 3  # a version's folder is at most this deep in a data_dir
 _NAMED = 10
+_CHANNELS = (1, 3, 4)
+_MOST_CLASSES = 1_000_000  # each has a name, which is made where none is given
+_THEIRS = "tensorflow_datasets."  # where the classes of features are; others would be imported
 
 
 def _not_there(reference: "DatasetReference", allowed: str) -> MissingDataError:
@@ -60,7 +65,8 @@ def open_builder(reference: "DatasetReference", data_dir: str) -> "DatasetBuilde
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.utils import file_utils
 
-    roots = [Path(root) for root in file_utils.list_data_dirs(os.path.expanduser(data_dir) or None)]
+    given = str(check_path(data_dir, field="config.data.dir")) if data_dir else None
+    roots = [Path(root) for root in file_utils.list_data_dirs(given)]
     if roots[0].is_file():
         raise InputError(f"config.data.dir is {data_dir!r}, a file; expected a folder")
     try:
@@ -97,6 +103,11 @@ def supervised_keys(builder: "DatasetBuilder", name: str) -> tuple[str, str]:
             f"config.data.source is 'tfds:{name}'; allowed: an image-classification data set, whose supervised_keys "
             "are an image and its class"
         )
+    if image.shape[-1] not in _CHANNELS or not 1 <= (label.num_classes or 0) <= _MOST_CLASSES:
+        raise InputError(
+            f"config.data.source is 'tfds:{name}', with images of {image.shape[-1]} channels of {label.num_classes} "
+            f"classes; allowed: {', '.join(map(str, _CHANNELS))} channels and 1 to {_MOST_CLASSES} classes"
+        )
     if image.np_dtype != np.uint8:
         kind = np.dtype(image.np_dtype).name
         raise InputError(f"config.data.source is 'tfds:{name}', whose images are {kind}; allowed: images of uint8")
@@ -110,7 +121,16 @@ def _default_config(root: Path, reference: "DatasetReference", code: "type[Datas
         return reference.config
     if code:
         return getattr(code.default_builder_config, "name", None)
-    return dataset_builder.load_default_config_name(root / reference.dataset_name)
+    folder = root / reference.dataset_name
+    try:
+        name = dataset_builder.load_default_config_name(folder)
+        if name and not re.fullmatch(r"\w[\w.-]*", name):
+            raise ValueError(f"default_config_name is {name!r}")
+    except Exception as error:  # whatever else than a name of a config is in there
+        raise InputError(
+            f"{folder / '.config' / 'metadata.json'}: {first_line(error)}; expected what TensorFlow Datasets writes"
+        ) from error
+    return name
 
 
 def _code_version(reference: "DatasetReference", code: "type[DatasetBuilder]") -> "Version":
@@ -148,19 +168,13 @@ def _find(roots: list[Path], reference: "DatasetReference", code: "type[DatasetB
 def _open(folder: Path, reference: "DatasetReference") -> "DatasetBuilder":
     """The builder of a prepared version, from its files alone."""
     import tensorflow_datasets as tfds
-    from google.protobuf import json_format
     from tensorflow_datasets.core import dataset_info
 
     for name in ("dataset_info.json", "features.json"):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name} is missing; expected it, as TensorFlow Datasets prepares a data set")
-    broken = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, json_format.Error)
-    try:
+    with _complaining_of(folder / "dataset_info.json"):
         info = dataset_info.read_proto_from_builder_dir(folder)
-    except (*broken, dataset_info.DatasetInfoFileError) as error:
-        raise InputError(
-            f"{folder / 'dataset_info.json'}: {first_line(error)}; expected what TensorFlow Datasets writes"
-        ) from error
     formats = {info.file_format or "tfrecord", *info.alternative_file_formats}
     if "array_record" not in formats:
         raise InputError(
@@ -170,12 +184,32 @@ def _open(folder: Path, reference: "DatasetReference") -> "DatasetBuilder":
         )
     if not info.splits:
         raise InputError(f"{folder / 'dataset_info.json'}: no splits; expected what TensorFlow Datasets writes")
-    try:
+    with _complaining_of(folder / "features.json") as path:
+        _check_classes(json.loads(path.read_bytes()))
         return tfds.builder_from_directory(folder, file_format="array_record")
-    except broken as error:
-        raise InputError(
-            f"{folder / 'features.json'}: {first_line(error)}; expected what TensorFlow Datasets writes"
-        ) from error
+
+
+@contextlib.contextmanager
+def _complaining_of(path: Path) -> Iterator[Path]:
+    """Has whatever TensorFlow Datasets, JSON or Protocol Buffers raise for a file's content name the file."""
+    try:
+        yield path
+    except Exception as error:
+        raise InputError(f"{path}: {first_line(error)}; expected what TensorFlow Datasets writes") from error
+
+
+def _check_classes(features: object) -> None:
+    """Refuses a description of features with a class of another package, which would be imported and made."""
+    left = [features]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            names = [value.get(key) for key in ("pythonClassName", "python_class_name")]
+            names += [value["type"]] if "content" in value and "type" in value else []
+            for name in names:
+                if name is not None and not str(name).startswith(_THEIRS):
+                    raise ValueError(f"a feature is a {name}")
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _at_another_level(root: Path, name: str) -> Path | None:

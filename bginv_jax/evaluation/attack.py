@@ -21,6 +21,7 @@ from bginv_jax import files
 from bginv_jax.backgrounds import families
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import attack_charts, scoring, search, table1
+from bginv_jax.evaluation.names import in_markdown
 from bginv_jax.evaluation.records import title
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
@@ -202,7 +203,8 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo:
     lines = [f"the first {records[0]['count']} test images, {halo} pixels around the object left as they are"]
     lines.append(", ".join(f"{name} {value}" for name, value in options._asdict().items()))
     lines += [table1.run_line(run.workdir, run.seeds[:1]) for run in runs]
-    files.write_text(output / "attack.md", table1.as_markdown(cells) + "\n" + "".join(f"- {line}\n" for line in lines))
+    notes = "".join(f"- {in_markdown(line)}\n" for line in lines)
+    files.write_text(output / "attack.md", f"{table1.as_markdown(cells)}\n{notes}")
     attack_charts.picture(records, output / "attack.png")
     print("\n".join([table1.as_text(cells), *lines]))
     print(f"written to {output}: {', '.join(FILES)}")

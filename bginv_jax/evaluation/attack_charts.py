@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from bginv_jax import files
 from bginv_jax.evaluation.figures import grid, show
+from bginv_jax.evaluation.names import in_chart
 from bginv_jax.evaluation.table1 import COLOURS, MARKERS
 
 # By search: the field that counts how far it had come, what the table's heads say of it, what the curve's axis says.
@@ -57,7 +58,7 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
             one.plot(
                 [record[field] for record in points],
                 [record["accuracy"] for record in points],
-                label=row,
+                label=in_chart(row),
                 markersize=4,
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
@@ -89,5 +90,5 @@ def worst_figure(
         for one, image, label, prediction in zip(row, pictures, labels, predictions[search], strict=True):
             show(one, image)
             wrong = prediction != label
-            one.set_xlabel(prediction, fontsize=9, color=COLOURS[0] if wrong else "0.5", labelpad=2)
+            one.set_xlabel(in_chart(prediction), fontsize=9, color=COLOURS[0] if wrong else "0.5", labelpad=2)
     return figure

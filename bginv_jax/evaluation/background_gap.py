@@ -15,6 +15,7 @@ from bginv_jax.backgrounds import patterns
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring, studio_parts
 from bginv_jax.evaluation.cutouts import cut_out_by_colour
+from bginv_jax.evaluation.names import shown
 from bginv_jax.evaluation.predictors import Trained
 from bginv_jax.evaluation.records import TITLES, title
 from bginv_jax.images.pixels import crop_to, pad_to
@@ -191,6 +192,8 @@ def notes(records: Sequence[dict]) -> str:
         seeds = sorted({record["seed"] for record in own})
         count = next(record["count"] for record in own if record["view"] == "test")
         objects = ", ".join(dict.fromkeys(record["objects"] for record in own))
-        said.append(f"{title(method)}, {dataset}: {count} images, seeds {', '.join(map(str, seeds))}; {objects}.")
+        said.append(
+            f"{title(method)}, {shown(dataset)}: {count} images, seeds {', '.join(map(str, seeds))}; {objects}."
+        )
     said.append("By class: the mean over the classes. Accuracies in percent.")
     return "\n".join(said)

@@ -22,6 +22,7 @@ from bginv_jax import files
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.evaluation import predictors, scoring
+from bginv_jax.evaluation.names import in_chart
 from bginv_jax.evaluation.records import measure_title, number, value
 from bginv_jax.evaluation.table1 import COLOURS
 from bginv_jax.images import attention
@@ -145,14 +146,14 @@ def bars(shares: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Callab
     def draw(axes, i):
         axes.bar(range(len(names)), shares[i], color=colours(i, range(len(names))))
         axes.set(ylim=(0, 1.05), box_aspect=1)
-        axes.set_xticks(range(len(names)), names, fontsize=6)
+        axes.set_xticks(range(len(names)), list(map(in_chart, names)), fontsize=6)
 
     def draw_likeliest(axes, i):
         shown = np.argsort(shares[i], kind="stable")[-_LIKELIEST:]
         axes.barh(range(len(shown)), shares[i][shown], color=colours(i, shown), alpha=0.6)
         axes.set(xlim=(0, 1.05), box_aspect=1)
         for place, label in enumerate(shown):
-            axes.text(0.03, place, names[label], va="center", fontsize=6, clip_on=True)
+            axes.text(0.03, place, in_chart(names[label]), va="center", fontsize=6, clip_on=True)
 
     return draw if max(map(len, names)) <= _SHORT else draw_likeliest
 
@@ -161,7 +162,7 @@ def texts(words: Sequence[str]) -> Callable[[Any, int], None]:
     """Predictions as texts (N,)."""
 
     def draw(axes, i):
-        axes.text(0.5, 0.5, words[i], ha="center", va="center", fontsize=9)
+        axes.text(0.5, 0.5, in_chart(words[i]), ha="center", va="center", fontsize=9)
         axes.set_box_aspect(1)
 
     return draw

@@ -79,19 +79,19 @@ class Gallery:
         if self._failed:
             named = "" if self._failed <= _MOST_FAILURES else f", of which {_MOST_FAILURES} are named"
             parts.append(page.element("h2", f"{self._failed} files could not be read{named}"))
-            items = "".join(page.element("li", files.as_text(error)) for error in self._failures)
+            items = "".join(page.element("li", error) for error in self._failures)
             parts.append(f"<details><summary>Which, and why</summary><ul>{items}</ul></details>")
         return parts
 
     def write(self, path: Path, *, title: str) -> None:
         """Writes the page, picture after picture; what is kept is gone afterwards."""
         with files.replacing(path) as whole, whole.open("w", encoding="utf-8", newline="\n") as text:
-            text.write(page.opening("Predictions", style=_STYLE) + "\n".join(self._head(files.as_text(title))))
+            text.write(page.opening("Predictions", style=_STYLE) + "\n".join(self._head(title)))
             text.write("\n<main>\n")
             for _, _, shown in sorted(self._heap, key=lambda one: one[2][:2]):
-                first, *rest = map(files.as_text, shown.captions)
+                first, *rest = shown.captions
                 caption = page.element("b", first) + "".join(page.element("span", words) for words in rest)
-                caption += page.element("span", files.as_text(shown.file))
+                caption += page.element("span", shown.file)
                 content = base64.b64encode(shown.thumbnail).decode()
                 picture = f'<img alt="" loading="lazy" src="data:image/jpeg;base64,{content}">'
                 text.write(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>\n")

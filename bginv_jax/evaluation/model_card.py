@@ -1,9 +1,9 @@
 """The model card of an export: what it was trained on, how it scores, what it is for and how it is loaded."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from bginv_jax.evaluation.names import in_code, in_markdown
 from bginv_jax.evaluation.predictors import Trained
 from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, title, value
 
@@ -60,34 +60,26 @@ shapes = {name: array.shape for name, array in weights.items()}
 ```"""
 
 
-def _plain(text: object) -> str:
-    """A text in one line of which Markdown takes nothing for markup."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~$&])", r"\\\1", " ".join(str(text).split()))
-
-
-def _code(text: object) -> str:
-    """A text in one line as an indented block, in which everything stands as it is."""
-    return "    " + " ".join(str(text).split())
-
-
 def worst_first(records: Sequence[dict]) -> list[dict]:
     """Records by what they show, the worst first."""
     return sorted(records, key=value, reverse=not larger_is_better(records))
 
 
 def _name(record: dict) -> str:
-    return _plain(f"test set {record['test']}, as it is" if "test" in record else record["background"])
+    return in_markdown(f"test set {record['test']}, as it is" if "test" in record else record["background"])
 
 
 def _scores(records: Sequence[dict], scored: str) -> list[str]:
     if not records:
-        return [f"Not scored: {_plain(scored)}. `python -m bginv_jax.export` scores where the data can be read."]
+        return [f"Not scored: {in_markdown(scored)}. `python -m bginv_jax.export` scores where the data can be read."]
     measure, ordered = measure_of(records), worst_first(records)
-    shown = measure_title(measure)
-    rows = [f"| {_name(one)} | {number(value(one), measure)} | {one.get('count', '')} |" for one in ordered]
+    shown = in_markdown(measure_title(measure))
+    rows = [
+        f"| {_name(one)} | {number(value(one), measure)} | {in_markdown(one.get('count', ''))} |" for one in ordered
+    ]
     worst, best = ordered[0], ordered[-1]
     return [
-        f"Test images before each background, the worst first; {_plain(scored)}.",
+        f"Test images before each background, the worst first; {in_markdown(scored)}.",
         "\n".join([f"| Background | {shown} | Images |", "| --- | ---: | ---: |", *rows]),
         f"Between the worst ({_name(worst)}) and the best ({_name(best)}) lie "
         f"{number(abs(value(best) - value(worst)), measure)}{' points' if measure == 'accuracy' else ''}.",
@@ -98,14 +90,14 @@ def _origin(origin: dict) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in origin.get("versions", {}).items())
     known = {"command": origin.get("command"), "commit": origin.get("commit"), "devices": origin.get("devices")}
     lines = {name: text for name, text in (known | {"versions": versions}).items() if text}
-    return "\n".join(_code(f"{name}: {text}") for name, text in lines.items()) or _code("not recorded")
+    return "\n".join(in_code(f"{name}: {text}") for name, text in lines.items()) or in_code("not recorded")
 
 
 def _training(trained: Trained) -> list[str]:
     data, config = trained.description, trained.config
     height, width, channels = data.shape
     lines = [
-        f"- data: {_plain(data.name)}, {data.train_count} images to train and {data.test_count} to test, SHA-256 "
+        f"- data: {in_markdown(data.name)}, {data.train_count} images to train and {data.test_count} to test, SHA-256 "
         f"`{data.sha256}`",
         f"- images: {height}x{width}x{channels} (height, width, channels), padded to {data.size}x{data.size}",
         f"- method: {title(config.method)} (`{config.method}`), network `{config.classifier}`, seed {config.seed}, "
@@ -116,7 +108,7 @@ def _training(trained: Trained) -> list[str]:
         beside = f", and for {100 * config.background.pictured_share:g} % of each batch: {pictured}" if pictured else ""
         lines.append(f"- backgrounds in training: {config.background.kind}{beside}")
     if data.class_names:
-        names = ", ".join(map(_plain, data.class_names[:_NAMED]))
+        names = ", ".join(map(in_markdown, data.class_names[:_NAMED]))
         more = f" and {len(data.class_names) - _NAMED} more" if len(data.class_names) > _NAMED else ""
         lines.append(f"- {len(data.class_names)} classes: {names}{more}")
     return lines
@@ -152,8 +144,8 @@ def render(trained: Trained, model: dict[str, Any], records: Sequence[dict], sco
         f"logits (N, {len(data.class_names)})" if data.class_names else f"outputs (N, {trained.method.task.outputs})"
     )
     parts = [
-        f"# {title(trained.config.method)} on {_plain(data.name)}",
-        f"A network for {_plain(trained.config.task)} that was trained with bginv_jax: *Background Invariance by "
+        f"# {title(trained.config.method)} on {in_markdown(data.name)}",
+        f"A network for {in_markdown(trained.config.task)} that was trained with bginv_jax: *Background Invariance by "
         "Adversarial Learning* (Cruz et al., ICPR 2020).",
         "## Scores",
         *_scores(records, scored),

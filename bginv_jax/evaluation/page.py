@@ -1,12 +1,12 @@
 """Pages that need nothing else; and results as one: table, figures, configs, versions, commits and commands."""
 
 import base64
-import html
 from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import config as configs
 from bginv_jax.evaluation import scoring, table1, test_sets
+from bginv_jax.evaluation.names import in_html
 from bginv_jax.evaluation.records import measure_of, measure_title, rows
 from bginv_jax.training import provenance
 
@@ -21,6 +21,9 @@ img { max-width: 100%; height: auto; display: block; margin: .5rem 0 1.5rem; }
 pre { background: #f4f4f4; padding: .6rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 """
 
+# So that a browser, too, loads and runs nothing.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
 _CAPTIONS = {
     "rates.png": "As the Random background fills",
     "figure1.png": "Figure 1: a network without masks or attention on each background",
@@ -33,13 +36,14 @@ _CAPTIONS = {
 
 def element(tag: str, text: object) -> str:
     """An HTML element with a text, which is escaped."""
-    return f"<{tag}>{html.escape(str(text))}</{tag}>"
+    return f"<{tag}>{in_html(text)}</{tag}>"
 
 
 def opening(title: str, *, style: str = "") -> str:
     """The beginning of a page that loads nothing from elsewhere, with some style of its own; `CLOSING` ends it."""
     head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width">'
         f"{element('title', title)}<style>{_STYLE}{style}</style>"
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n'
@@ -69,14 +73,14 @@ def _test_sets(records: Sequence[dict]) -> list[str]:
 
 
 def _picture(path: Path) -> str:
-    caption = html.escape(_CAPTIONS[path.name])
+    caption = in_html(_CAPTIONS[path.name])
     content = base64.b64encode(path.read_bytes()).decode()
     kind = path.suffix[1:]
     return f'<h2>{caption}</h2>\n<img alt="{caption}" src="data:image/{kind};base64,{content}">'
 
 
 def _facts(names: dict[str, object]) -> str:
-    return "<pre>" + "\n".join(html.escape(f"{name}: {value}") for name, value in names.items()) + "</pre>"
+    return "<pre>" + "\n".join(in_html(f"{name}: {value}") for name, value in names.items()) + "</pre>"
 
 
 def _origin(origin: dict) -> dict[str, object]:

@@ -21,9 +21,10 @@ from bginv_jax.evaluation import overlay
 from bginv_jax.evaluation.answers import Answers, Outcome
 from bginv_jax.evaluation.gallery import Gallery
 from bginv_jax.evaluation.listing import Listed, list_files
+from bginv_jax.evaluation.names import shown
 from bginv_jax.evaluation.predictors import Predictor, Trained, load_trained
 from bginv_jax.images.fitting import fit_picture
-from bginv_jax.images.reading import keeping_stderr, read_picture
+from bginv_jax.images.reading import keeping_stderr, printable, read_picture
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices as hardware
 
@@ -61,7 +62,7 @@ def _ahead(read: Callable, items: Iterable[Listed], *, most: int) -> Generator[t
         except InputError as error:
             return str(error)
         except MemoryError:
-            return f"{listed.name}: there is not enough memory for it"
+            return f"{printable(listed.name)}: there is not enough memory for it"
 
     pool = concurrent.futures.ThreadPoolExecutor(_READERS)
     try:
@@ -177,7 +178,7 @@ def write(
             if outcome.error:
                 failed += 1
                 with keeping_stderr():
-                    bar.write(files.as_text(f"error: {outcome.error}"), file=sys.stderr)
+                    bar.write(shown(f"error: {outcome.error}"), file=sys.stderr)
             elif overlays is not None:
                 _write_overlay(outcome, overlays, f"{number:0{digits}}", answers)
             if gallery is not None:

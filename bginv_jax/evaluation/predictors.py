@@ -20,7 +20,7 @@ from bginv_jax.images.pixels import as_float, crop_to, pad_to
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.contract import Method, Networks
 from bginv_jax.methods.registry import make_method
-from bginv_jax.training import checkpoints
+from bginv_jax.training import checkpoints, same_run
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import split_seeds
 
@@ -69,12 +69,15 @@ def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
       RuntimeError: after a fork, as `forks.refuse`.
     """
 
-    def saved(meta: dict) -> tuple[ConfigDict, Description, Method]:
-        config, description = configs.saved_config(meta["config"]), Description.from_json(meta["dataset"])
-        return config, description, make_method(config, description)
+    def saved(meta: dict) -> tuple[same_run.Noted, Method]:
+        try:
+            noted = same_run.noted(meta)
+        except InputError as error:
+            raise InputError(f"workdir {workdir} cannot be read: {error}") from error
+        return noted, make_method(noted.config, noted.description)
 
     def shapes(meta: dict) -> Networks:
-        config, _, method = saved(meta)
+        (config, *_), method = saved(meta)
         networks = jax.eval_shape(method.init, jax.random.key(0))
         if not config.seeds:
             return networks
@@ -85,7 +88,7 @@ def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
         restored = checkpoints.restore_networks(manager, shapes)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
-    config, description, method = saved(restored.meta)
+    (config, description, origin), method = saved(restored.meta)
     if restored.steps < config.steps:
         _LOG.warning("%s: trained for %d of %d steps", workdir, restored.steps, config.steps)
     seeds = config.seeds or (config.seed,)
@@ -94,7 +97,6 @@ def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
     for seed, variables in zip(seeds, networks, strict=True):
         single = config.copy_and_resolve_references()
         single.seed, single.seeds = seed, ()
-        origin = restored.meta.get("origin", {})
         trained.append(Trained(method, variables, single, description, origin, restored.steps))
     return trained
 

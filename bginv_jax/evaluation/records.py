@@ -7,6 +7,7 @@ sets, or photographs, records of images as they are have "mean_class_accuracy", 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -48,6 +49,14 @@ def measure_title(measure: str) -> str:
 def value(record: dict) -> float:
     """What a record shows."""
     return record[record.get("measure", "accuracy")]
+
+
+def is_score(record: dict) -> bool:
+    """Whether a record, which was read from a file, says on what it scored, and how."""
+    measure = record.get("measure", "accuracy")
+    score = record.get(measure) if isinstance(measure, str) else None
+    texts = (record.get("background"), record.get("test", ""))
+    return isinstance(score, int | float) and math.isfinite(score) and all(isinstance(text, str) for text in texts)
 
 
 def number(shown: float, measure: str) -> str:

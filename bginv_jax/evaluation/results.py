@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bginv_jax import files
 from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
+from bginv_jax.evaluation.names import in_markdown
 from bginv_jax.evaluation.records import rows
 from bginv_jax.jax_settings import own_settings
 
@@ -42,7 +43,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         files.write_json_lines(output / "rates.jsonl", rates)
         table1.rate_picture(rates, output / "rates.png")
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
-    text = [*map(table1.as_markdown, tables), "".join(f"- {line}\n" for line in lines)]
+    text = [*map(table1.as_markdown, tables), "".join(f"- {in_markdown(line)}\n" for line in lines)]
     files.write_text(output / "table1.md", "\n".join(text))
     written = [name for name in _FILES if on_backgrounds or name not in _OF_BACKGROUNDS]
     if on_backgrounds:

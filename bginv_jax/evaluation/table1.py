@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from bginv_jax import files
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
+from bginv_jax.evaluation.names import in_chart, in_markdown, shown
 from bginv_jax.evaluation.predictors import Trained
 from bginv_jax.evaluation.records import measure_of, measure_title, rows, title, value
 from bginv_jax.methods.schedule import make_phases
@@ -51,13 +52,14 @@ def lines(records: Sequence[dict]) -> list[Line]:
 def run_line(workdir: Path, seeds: Sequence[Trained]) -> str:
     """What was trained, for a line below the table: method, seeds, batch size and the epochs of each phase."""
     config, taken, count = seeds[0].config, seeds[0].steps, seeds[0].description.train_count
+    name = shown(workdir.name)
     numbers = ", ".join(str(one.config.seed) for one in seeds)
     epochs = [
         f"{phase.name} {max(0, min(phase.stop, taken) - phase.start) * config.batch_size / count:.2f}"
         for phase in make_phases(config.schedule, config.steps)
     ]
     return (
-        f"{workdir.name}: {config.method}, seed{'s' if len(seeds) > 1 else ''} {numbers}; batch {config.batch_size}; "
+        f"{name}: {config.method}, seed{'s' if len(seeds) > 1 else ''} {numbers}; batch {config.batch_size}; "
         f"epochs of {count} images: {', '.join(epochs)}"
     )
 
@@ -79,6 +81,7 @@ def table(records: Sequence[dict]) -> list[list[str]]:
 
 def as_text(cells: Sequence[Sequence[str]]) -> str:
     """Cells as a table for a terminal, the first column to the left."""
+    cells = [list(map(shown, line)) for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in cells)
 
@@ -87,7 +90,8 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     """Cells as a Markdown table, the first column to the left."""
     head, *lines = cells
     rule = ["---", *["---:"] * (len(head) - 1)]
-    return "".join("| " + " | ".join(line) + " |\n" for line in (head, rule, *lines))
+    rows = [list(map(in_markdown, line)) for line in (head, *lines)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in (rows[0], rule, *rows[1:]))
 
 
 def text(records: Sequence[dict]) -> str:
@@ -159,7 +163,7 @@ def picture(records: Sequence[dict], path: str | Path) -> None:
     for y, line in enumerate(shown):
         style: dict[str, Any] = {"fontsize": 10, "color": "0.4" if line.poster else "black", "va": "center"}
         style["fontweight"] = "normal" if line.poster or y == 0 else "bold"
-        figure.text(0.01, (top - 0.3 * y) / height, line.title, **style)
+        figure.text(0.01, (top - 0.3 * y) / height, in_chart(line.title), **style)
         for place, cell_text in zip(places, line.cells, strict=True):
             figure.text(place, (top - 0.3 * y) / height, cell_text, ha="center", **style)
     with files.replacing(path) as whole:
@@ -189,7 +193,7 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
             color=COLOURS[i % len(COLOURS)],
             marker=MARKERS[i % len(MARKERS)],
             markersize=4,
-            label=title(method) + (f", {dataset}" if several else ""),
+            label=in_chart(title(method) + (f", {dataset}" if several else "")),
         )
     measure = measure_of(records)
     axes.set(

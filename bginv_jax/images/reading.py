@@ -4,6 +4,7 @@ A picture is RGB, uint8 (H, W, 3), upright. Whatever Pillow reads is read; what 
 """
 
 import contextlib
+import functools
 import logging
 import os
 import stat
@@ -22,8 +23,10 @@ MOST_PIXELS = 175_000_000  # a little below what Pillow refuses by itself, so th
 WHITE = (255, 255, 255)
 
 _EXPECTED = f"expected a still picture that Pillow reads, of at most {MOST_PIXELS // 10**6} megapixels"
-# Films, drawings and data, whose suffixes Pillow registers although it shows none of them as a picture.
-_NO_STILLS = frozenset({"BUFR", "FLI", "GRIB", "HDF5", "MPEG", "WMF"})
+# Films, drawings and data, whose suffixes Pillow registers although it shows none of them as a picture; and PostScript,
+# a program, which Pillow has another program run.
+_NO_STILLS = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"})
+_MOST_PAGES = 100  # of a TIFF that are looked at; each is compared with all before it
 _ONE_PICTURE = frozenset({"MPO", "PSD"})  # with previews or depth beside it, or as layers; Pillow gives the whole first
 
 _LOG = logging.getLogger(__name__)
@@ -67,6 +70,13 @@ def find_pictures(folder: Path) -> list[Path]:
     return pictures
 
 
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The formats that Pillow opens and shows, in its own order."""
+    Image.init()
+    return tuple(name for name in Image.ID if _shows(name))
+
+
 def _shows(name: str) -> bool:
     """Whether Pillow shows a format, and not only names or writes it."""
     return (name in Image.OPEN and name not in _NO_STILLS) or name == "MPO"  # which JPEG's reader opens
@@ -90,7 +100,7 @@ def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> n
     try:
         path = Path(path).expanduser()
         _check_file(path)
-        with _SILENCE, Image.open(path) as image:
+        with _SILENCE, Image.open(path, formats=_formats()) as image:
             _check_image(image)
             colours.scale_transparent_key(image)
             _load(image)
@@ -138,11 +148,12 @@ def _check_file(path: Path) -> None:
 
 def _check_image(image: Image.Image) -> None:
     """Refuses what is no still picture, or too large, before it is decoded."""
-    frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
-    if frames > 1 and isinstance(image, TiffImagePlugin.TiffImageFile):
-        pages = [page for page in range(frames) if not _is_copy(image, page)]
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.format not in _ONE_PICTURE:
+        pages = [page for page in _pages(image) if not _is_copy(image, page)]
         image.seek(pages[0] if pages else 0)
         frames = len(pages)
+    else:
+        frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
     if frames > 1:
         raise _UnsuitableError(f"it has {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
     width, height = image.size
@@ -150,6 +161,16 @@ def _check_image(image: Image.Image) -> None:
         raise _UnsuitableError("it has no pixels")
     if width * height > MOST_PIXELS:
         raise _UnsuitableError(f"it has {width}x{height} pixels, {width * height / 1e6:.0f} megapixels")
+
+
+def _pages(image: TiffImagePlugin.TiffImageFile) -> range:
+    """The pages of a TIFF."""
+    for page in range(1, _MOST_PAGES + 1):
+        try:
+            image.seek(page)
+        except EOFError:
+            return range(page)
+    raise _UnsuitableError(f"it has more than {_MOST_PAGES} pages")
 
 
 def _is_copy(image: TiffImagePlugin.TiffImageFile, page: int) -> bool:

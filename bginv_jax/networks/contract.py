@@ -13,8 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from bginv_jax.errors import InputError
+
 _SMALLEST_MAP = 4  # the side, in pixels, that the networks shrink an image to
 _SMALLEST_SIZE = 16  # images are padded at least to this
+_LARGEST_SIZE = 2**14
+_LONGEST = 64  # times the shorter side
 
 Variables = Mapping[str, Any]
 
@@ -25,7 +29,16 @@ def block_count(size: int) -> int:
 
 
 def padded_size(height: int, width: int) -> int:
-    """The smallest square side that holds the image and can be halved `block_count` times: 32 for 28."""
+    """The smallest square side that holds the image and can be halved `block_count` times: 32 for 28.
+
+    Raises:
+      InputError: for images so large or so long that the squares would fill any memory.
+    """
+    if not 0 < max(height, width) <= _LARGEST_SIZE or max(height, width) > _LONGEST * min(height, width):
+        raise InputError(
+            f"images have {height}x{width} pixels; expected at most {_LARGEST_SIZE}, and no side more than {_LONGEST} "
+            "times the other; config.data.image_size, the side in pixels, resizes them"
+        )
     size = max(_SMALLEST_SIZE, -(-max(height, width) // _SMALLEST_SIZE) * _SMALLEST_SIZE)
     while size % 2 ** block_count(size):
         size += _SMALLEST_SIZE

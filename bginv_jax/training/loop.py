@@ -126,7 +126,7 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
         return TrainState(step, key, *distributed.from_first(networks)), run.description, None
     train_state, meta = restored
     # The weights that it started from may be gone since.
-    weights = run.description.weights or Description.from_json(meta["dataset"]).weights
+    weights = run.description.weights or same_run.noted(meta).description.weights
     description = dataclasses.replace(run.description, weights=weights)
     same_run.note_names(manager, int(train_state.step), meta, run.config, description)
     _LOG.info("continuing after step %d of %s", int(train_state.step), manager.directory)
@@ -218,8 +218,9 @@ def train(config: ConfigDict, workdir: str | Path, *, signals: bool = False) -> 
     """
     configs.validate(config)
     written = {"files": ["metrics.jsonl", ownership.OWNER], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    checked = files.check_folder(workdir, field="--workdir", **written)
     ownership.refuse_inside(workdir, folders=written["folders"])
-    workdir = files.check_folder(workdir, field="--workdir", **written)
+    workdir = checked
     distributed.check_shared(workdir, field="--workdir")
     with Stop(workdir / "checkpoints", listens=signals) as stop, ownership.own(workdir) as owner:
         return _train(config, workdir, owner, stop)

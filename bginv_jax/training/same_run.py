@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import orbax.checkpoint as ocp
 from etils import epath
@@ -33,6 +34,28 @@ def of_all_processes(config: ConfigDict, description: Description) -> dict[str, 
     return fields | {"the data": [data["sha256"], data["photographs"], data["weights"]]} | provenance.numerics()
 
 
+class Noted(NamedTuple):
+    """What the meta of a checkpoint says of its run."""
+
+    config: ConfigDict
+    description: Description
+    origin: dict
+
+
+def noted(meta: Any) -> Noted:
+    """The parts of a checkpoint's meta, which is JSON and may hold anything.
+
+    Raises:
+      InputError: names what is missing in it, or is none.
+    """
+    parts = meta if isinstance(meta, dict) else {}
+    origin = parts.get("origin")
+    origin = origin if isinstance(origin, dict) else {}
+    if not isinstance(origin.get("versions"), dict):
+        origin = {name: value for name, value in origin.items() if name != "versions"}
+    return Noted(configs.saved_config(parts.get("config")), Description.from_json(parts.get("dataset")), origin)
+
+
 def check_same_run(meta: dict, config: ConfigDict, description: Description) -> None:
     """Refuses to continue a run with another config or other data; the same data may lie elsewhere by another name.
 
@@ -44,14 +67,14 @@ def check_same_run(meta: dict, config: ConfigDict, description: Description) -> 
     Raises:
       InputError: names the field, both values, and what to do.
     """
-    saved, current = configs.flatten(configs.saved_config(meta["config"])), configs.flatten(config)
+    config_then, trained_on, _ = noted(meta)
+    saved, current = configs.flatten(config_then), configs.flatten(config)
     for name, value in current.items():
         if name not in (*_FREE, *_NAMES_OF_DATA) and saved[name] != value:
             raise InputError(
                 f"config.{name} is {value!r}, but the run in this workdir was started with {saved[name]!r}; "
                 "give it that value, or another --workdir"
             )
-    trained_on = Description.from_json(meta["dataset"])
     _check_same_images(saved, current, trained_on, description)
     _check_same_photographs(saved, current, trained_on.photographs, description.photographs)
     _check_same_weights(saved[_WEIGHTS], current[_WEIGHTS], trained_on.weights, description.weights)
@@ -102,7 +125,7 @@ def _check_same_weights(before: str, now: str, noted: str, found: str) -> None:
 
 def note_names(manager: Manager, step: int, meta: dict, config: ConfigDict, description: Description) -> None:
     """Writes into a checkpoint where its data are now, after `check_same_run`; a run that has ended writes no other."""
-    if configs.flatten(configs.saved_config(meta["config"])) == configs.flatten(config) or not distributed.is_first():
+    if configs.flatten(noted(meta).config) == configs.flatten(config) or not distributed.is_first():
         return
     place = Path(manager.directory) / str(step) / "meta"
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:  # so that the old file stays until the new is whole

@@ -112,3 +112,25 @@ def test_the_arrays_are_those_of_the_files(tiny_folder):
     images, labels = idx.load(tiny_folder)["train"]
     assert (images.dtype, labels.dtype, images.shape) == (np.uint8, np.uint8, (48, 12, 12, 1))
     assert labels.tolist() == [0, 1, 2] * 16
+
+
+def test_a_bomb_that_tells_its_size_is_not_unpacked(tiny_folder, monkeypatch):
+    monkeypatch.setattr(idx, "_HARMLESS", 10**6)
+    with gzip.open(tiny_folder / LABELS, "wb") as file:
+        file.write(struct.pack(">BBBBI", 0, 0, 8, 1, 10**7) + bytes(10**7))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="bytes, gzipped, that hold 10000000; expected images or labels"):
+        _load(f"idx:{tiny_folder}")
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000), (4, 4 * 64 + 1), (20_000, 20)])
+def test_images_that_no_square_holds_well_are_refused(tiny_folder, shape):
+    for name, count in ((IMAGES, 48), (IMAGES.replace("train", "t10k"), 21)):
+        _declare(tiny_folder / name, count, *shape, data=bytes(count * shape[0] * shape[1]))
+    with pytest.raises(
+        InputError, match=f"data set idx:tiny: images have {shape[0]}x{shape[1]} pixels; expected at most"
+    ):
+        _load(f"idx:{tiny_folder}")
+    assert _load(f"idx:{tiny_folder}", image_size=16).shape == (16, 16, 1)

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import re
 import shutil
 
@@ -237,6 +238,28 @@ def _remove(name):
             _replace("uint8", "uint16", FEATURES),
             "config.data.source is 'tfds:bars', whose images are uint16; allowed: ",
         ),
+        (
+            _replace("tensorflow_datasets.core.features.image_feature.Image", "antigravity.Image", FEATURES),
+            f"{FEATURES}: a feature is a antigravity.Image; expected what TensorFlow Datasets writes",
+        ),
+        (
+            _replace('"1"\n', '"2147483648"\n', FEATURES),
+            "with images of 2147483648 channels of 3 classes; allowed: 1, 3, 4",
+        ),
+        (
+            _replace('"3"', f'"{2**31}"', FEATURES),
+            "with images of 1 channels of 2147483648 classes; allowed: .*1 to 1000000 classes",
+        ),
+        (
+            _replace('"8",', f'"{2**31 - 1}",', FEATURES),
+            f"{TRAIN}: an example cannot be read .a picture of 8x8 pixels.; expected what features.json says",
+        ),
+        (
+            _replace("{DATASET}-{SPLIT}", "../../{DATASET}-{SPLIT}"),
+            f"{INFO} names .*/sets/bars-train.*; expected files beside it",
+        ),
+        (_write(INFO, b"[" * 100_000), f"{INFO}: .*; expected what TensorFlow Datasets writes"),
+        (_write(FEATURES, b'{"a":' * 100_000), f"{FEATURES}: .*; expected what TensorFlow Datasets writes"),
         (_replace('"3"', '"2"', FEATURES), "data set tfds:bars, split train: label 2; expected 0 to 1"),
         (lambda f: (shutil.rmtree(f), f.mkdir()), f"{INFO} is missing"),
     ],
@@ -292,3 +315,28 @@ def test_the_folder_is_found_by_any_name(bars, monkeypatch):
         assert len(_load("tfds:bars", dir=folder).train.images) == 12
     features = moved / "bars" / "1.0.0" / FEATURES
     assert _message("bars", features) == f"config.data.dir is '{features}', a file; expected a folder"
+
+
+@pytest.mark.parametrize(
+    "content", ["[", '{"default_config_name": "../../elsewhere"}', '{"default_config_name": 3}', "[1]"]
+)
+def test_a_default_config_that_is_none_is_named(bars, content):
+    (bars.parent / ".config").mkdir()
+    (bars.parent / ".config" / "metadata.json").write_text(content)
+    found = _message("bars", bars.parents[1])
+    assert re.search(r"bars/.config/metadata.json: .*; expected what TensorFlow Datasets writes", found), found
+
+
+def test_only_an_image_and_its_label_are_read(bars):
+    """Other features would be decoded, a video by another program."""
+    text = (bars / FEATURES).read_text()
+    video = {"pythonClassName": "tensorflow_datasets.core.features.text_feature.Text", "text": {}}
+    features = json.loads(text)
+    features["featuresDict"]["features"]["other"] = video
+    (bars / FEATURES).write_text(json.dumps(features))
+    assert len(_load("tfds:bars", dir=str(bars.parents[1])).train.images) == 12
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "\ud800"])
+def test_a_data_dir_that_is_no_path_is_refused(folder):
+    assert _message("bars", folder).startswith(f"config.data.dir is {folder!r}, which is no path")

@@ -13,6 +13,7 @@ import pytest
 from jax import export
 
 import bginv_jax
+from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
@@ -223,3 +224,19 @@ def test_variables_are_named_by_their_path():
         "f/params/Dense_0/kernel": (2, 3),
         "f/batch_stats/mean": (),
     }
+
+
+def test_records_that_say_no_score_are_passed_over(module_config, tmp_path):
+    workdir = write_workdir(module_config, tmp_path / "run")
+    trained = load_trained(workdir)
+    sound = {
+        "dataset": trained.description.name,
+        "method": "proposal",
+        "seed": 0,
+        "background": "none",
+        "accuracy": 5.0,
+    }
+    wrong = [{"accuracy": "5"}, {"accuracy": None}, {"measure": "x"}, {"measure": []}, {"accuracy": 1e999}, {"test": 3}]
+    files.write_json_lines(workdir / "results.jsonl", [sound, *(sound | one for one in wrong)])
+    records, _ = exporting.find_scores(workdir, trained, score=False)
+    assert records == [sound]

@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import time
 import warnings
 import zlib
 
@@ -339,7 +341,7 @@ def test_a_name_of_several_lines_is_refused_in_one(tmp_path):
     ],
 )
 def test_whatever_is_raised_below_becomes_one_line(tmp_path, monkeypatch, error, words):
-    def fail(_):
+    def fail(_, **_options):
         raise error
 
     path = tmp_path / "a.png"
@@ -400,3 +402,29 @@ def test_a_folder_without_pictures_is_refused_with_the_field(tmp_path):
         assert message.startswith(f"config.background.photographs is {str(folder)!r}; expected a folder with pictures")
         assert reason in message
         assert "\n" not in message
+
+
+def test_postscript_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    Image.fromarray(BLOCKS).save(tmp_path / "a.eps")
+    for name in ("a.eps", "a.png"):
+        (tmp_path / "a.eps").replace(tmp_path / name) if name == "a.png" else None
+        assert "it is no picture" in _refusal(tmp_path / name)
+
+
+def test_a_tiff_of_a_million_pages_is_refused_at_once(tmp_path):
+    count = 100_000
+    entry = 18  # bytes: a page of one tag
+    pages = b"".join(
+        struct.pack("<HHHIII", 1, 256, 4, 1, 4, 8 + entry * (i + 1) if i < count - 1 else 0) for i in range(count)
+    )
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8) + pages)
+    start = time.perf_counter()
+    _refusal(tmp_path / "a.tif")
+    assert time.perf_counter() - start < 2
+
+
+def test_a_tiff_of_many_whole_pages_is_refused_at_once(tmp_path):
+    page = Image.fromarray(BLOCKS)
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page] * 150)
+    assert "it has more than 100 pages" in _refusal(tmp_path / "a.tif")

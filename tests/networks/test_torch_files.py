@@ -217,3 +217,103 @@ def test_what_pytorch_writes_is_read(tmp_path):
         assert tensors.keys() == module.state_dict().keys()
         for key, tensor in module.state_dict().items():
             np.testing.assert_array_equal(tensors[key], tensor.numpy())
+
+
+def _nested(depth):
+    """Opcodes of a tuple of itself twice, and so on: its hash, or its text, takes 2**depth steps."""
+    return pickle.EMPTY_TUPLE + (pickle.BINPUT + b"\0" + pickle.BINGET + b"\0" + pickle.TUPLE2) * depth
+
+
+def _pair_of_names(times):
+    """Opcodes of an OrderedDict of the same long list of pairs, as Python 2 wrote them, many times."""
+    pair = pickle.EMPTY_LIST + pickle.MARK + pickle.BININT1 + b"\1" + pickle.NONE + pickle.APPENDS
+    items = pickle.EMPTY_LIST + pickle.MARK + pair * 1000 + pickle.APPENDS + pickle.TUPLE1 + pickle.BINPUT + b"\0"
+    return items + (b"ccollections\nOrderedDict\n" + pickle.BINGET + b"\0" + pickle.REDUCE) * times
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "message"),
+    [
+        (pickle.EMPTY_DICT + _nested(100) + pickle.NONE + pickle.SETITEM, "a dict whose keys are no names"),
+        (pickle.EMPTY_DICT + pickle.LONG1 + b"\x09" + bytes(8) + b"\1" + pickle.NONE + pickle.SETITEM, "no names"),
+        (b"ctorch\nSize\n" + pickle.MARK + pickle.NONE * 40 + pickle.TUPLE + pickle.TUPLE1 + pickle.REDUCE, "40 axes"),
+        (_pair_of_names(10_000), "one dict many times"),
+        (
+            pickle.EMPTY_DICT + pickle.BINPUT + b"\0" + b"X\5\0\0\0model" + pickle.BINGET + b"\0" + pickle.SETITEM,
+            "no dict",
+        ),
+        (pickle.BINUNICODE8 + struct.pack("<Q", 2**62), "is damaged"),
+        (pickle.LONG4 + struct.pack("<i", 2**31 - 1), "is damaged"),
+        (pickle.BINUNICODE + struct.pack("<I", 2**32 - 1), "is damaged"),
+    ],
+    ids=[
+        "hash of a key",
+        "huge key",
+        "axes",
+        "one dict often",
+        "itself",
+        "2**62 letters",
+        "2**31 digits",
+        "2**32 letters",
+    ],
+)
+def test_a_pickle_that_would_build_more_than_it_holds_is_refused(opcodes, message, tmp_path):
+    pickled = pickle.PROTO + b"\2" + opcodes + pickle.STOP
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+    (tmp_path / "b.pth").write_bytes(
+        _pickled(_MAGIC) + _pickled(1001) + _pickled({"little_endian": True}) + pickled * 2
+    )
+    for path in tmp_path.iterdir():
+        with pytest.raises(InputError, match=f"{path.name} .*{message}"):
+            read_weights(path)
+
+
+def test_tensors_that_share_more_than_the_file_holds_are_refused(tmp_path):
+    big = np.zeros(10**5, np.float32)
+    value = {f"t{i}": _tensor("0", big) for i in range(100)}
+    for path in _both(tmp_path, value, {"0": big}):
+        with pytest.raises(InputError, match="tensors of 40000000 bytes that share 4"):
+            read_weights(path)
+
+
+def test_entries_that_lie_on_one_another_are_read_once(tmp_path):
+    big = np.zeros(10**4, np.float32)
+    names = [f"{i}" for i in range(50)]
+    path = _write_zip(tmp_path / "a.pth", {name: _tensor(name, big) for name in names}, {"0": big})
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in names[1:]:  # each is said to be where the first is
+            entry = zipfile.ZipInfo(f"archive/data/{name}")
+            first = archive.getinfo("archive/data/0")
+            entry.header_offset, entry.CRC = first.header_offset, first.CRC
+            entry.compress_size = entry.file_size = first.file_size
+            archive.filelist.append(entry)
+            archive.NameToInfo[entry.filename] = entry
+        archive._didModify = True
+    with pytest.raises(InputError, match="a.pth (holds storages of more than|is damaged)"):
+        read_weights(path)
+
+
+def test_an_encrypted_zip_and_complex_numbers_are_refused(tmp_path):
+    path = _write_zip(tmp_path / "a.pth", {"a": _tensor("0", A)}, {"0": A})
+    content = bytearray(path.read_bytes())
+    for start in (b"PK\3\4", b"PK\1\2"):
+        content[content.index(start) + (6 if start[2] == 3 else 8)] |= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="a.pth is damaged: .* encrypted"):
+        read_weights(path)
+    safetensors.numpy.save_file({"a": A.astype(np.complex64)}, tmp_path / "a.safetensors")
+    with pytest.raises(InputError, match="a.safetensors holds complex numbers, in a; expected"):
+        read_weights(tmp_path / "a.safetensors")
+
+
+def test_a_place_before_the_file_is_damage(tmp_path):
+    path = _write_zip(tmp_path / "a.pth", {"a": _tensor("0", A)}, {"0": A})
+    path.write_bytes(path.read_bytes()[:2] + path.read_bytes()[4:])
+    with pytest.raises(InputError, match="a.pth is damaged"):
+        read_weights(path)
+
+
+def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError, match="a.pth"):
+        read_weights(tmp_path / "a.pth")

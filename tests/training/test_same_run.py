@@ -9,6 +9,7 @@ from skimage import io
 
 from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
 from bginv_jax.training import loop, same_run
 
 DESCRIPTION = Description("toy", (2, 2, 1), 16, ("a",), 3, 1, "abc")
@@ -119,3 +120,41 @@ def test_a_run_goes_on_where_its_data_have_moved_and_names_the_new_place(tiny_co
     tiny_config.background.photographs = str(_write_photographs(tmp_path / "others", 120))
     with pytest.raises(ValueError, match="config.background.photographs is .*others', whose photographs are not those"):
         loop.train(tiny_config, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("config",), [], "config. is"),
+        (("config", "rate"), 3, "config.rate is unknown; it is damaged, or of a later version"),
+        (("config", "batchsize"), 3, "config.batchsize is unknown; it is damaged, or of a later version"),
+        (("config", "method"), "magic", "config.method is 'magic'; allowed: one of vanilla"),
+        (("config", "mask", "width"), 2**31, "config.mask.width is 2147483648; allowed: an integer from 1 to 256"),
+        (("config", "rate", "f"), "1", "config.rate.f is '1'; allowed: a number"),
+        (("dataset",), None, "dataset.name is missing; expected what train writes"),
+        (("dataset", "shape"), [2**31, 1, 1], r"dataset.shape is \(2147483648, 1, 1\); expected what train writes"),
+        (("dataset", "shape"), [2, 2, -1], r"dataset.shape is \(2, 2, -1\); expected"),
+        (("dataset", "size"), 2**63, "dataset.size is 9223372036854775808; expected 16 for the shape"),
+        (("dataset", "class_names"), [1], r"dataset.class_names is \(1,\); expected"),
+        (("dataset", "train_count"), True, "dataset.train_count is True; expected"),
+    ],
+)
+def test_a_meta_that_train_did_not_write_is_named(place, value, message):
+    meta = _meta(default_config(), DESCRIPTION)
+    *way, last = place
+    part = meta
+    for name in way:
+        part = part[name]
+    part[last] = value
+    with pytest.raises(InputError, match=f"the checkpoint's {message}"):
+        same_run.noted(meta)
+
+
+def test_what_else_a_meta_holds_is_left_out():
+    meta = _meta(default_config(), DESCRIPTION) | {"origin": {"commit": "1", "versions": [1]}, "more": 3}
+    assert same_run.noted(meta).origin == {"commit": "1"}
+    assert same_run.noted(meta | {"origin": "x"}).origin == {}
+    named = replace(DESCRIPTION, name="a\x1bb", class_names=("c\n",)).to_json()
+    assert same_run.noted(meta | {"dataset": named}).description.class_names == (r"c\n",)
+    with pytest.raises(InputError, match="the checkpoint's config. is None"):
+        same_run.noted([])
