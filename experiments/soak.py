@@ -54,11 +54,17 @@ def _command(settings: tuple[str, ...], workdir: Path) -> list[str]:
     return [sys.executable, "-m", "bginv_jax.train", config, *fields, f"--workdir={workdir}"]
 
 
+def _hear() -> None:
+    """In the new process: signals that this one ignores, as under nohup, end it nevertheless."""
+    for name in ("SIGINT", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
 def _start(command: list[str], workdir: Path) -> subprocess.Popen:
     """A process whose output goes to log.txt beside the workdir; it compiles fast, and computes the same each time."""
     environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    with (workdir.parent / "log.txt").open("a") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    with (workdir.parent / "log.txt").open("a", encoding="utf-8") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, preexec_fn=_hear)
 
 
 def _lines(workdir: Path) -> list[dict]:
@@ -149,7 +155,7 @@ def _differences(whole: Path, killed: Path) -> list[str]:
         subprocess.run(
             [sys.executable, "-m", "bginv_jax.evaluate", f"--workdir={run}"], check=True, capture_output=True
         )
-    tables = [(run / "results.jsonl").read_text() for run in (whole, killed)]
+    tables = [(run / "results.jsonl").read_text(encoding="utf-8") for run in (whole, killed)]
     return found + ([] if tables[0] == tables[1] else ["the table"])
 
 
@@ -203,15 +209,16 @@ def flip(workdir: Path, output: Path, count: int, draw: random.Random) -> tuple[
 
 def watch_memory(output: Path, steps: int) -> tuple[list[str], bool]:
     """A row of the table: the memory of a long run, and memory.jsonl, a record (step, MB) a second."""
-    workdir = output / "long"
-    shutil.rmtree(workdir, ignore_errors=True)
+    workdir = output / "long" / "run"
+    shutil.rmtree(workdir.parent, ignore_errors=True)
+    workdir.parent.mkdir(parents=True)
     records: list[dict] = []
     process = _start(_command((*LONG, f"steps={steps}"), workdir), workdir)
     while process.poll() is None:
         time.sleep(1)
         lines = _lines(workdir)
         with contextlib.suppress(OSError, StopIteration):  # it has ended
-            status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
             kilobytes = next(line for line in status if line.startswith("VmRSS")).split()[1]
             records.append({"step": lines[-1]["step"] if lines else 0, "megabytes": int(kilobytes) / 1024})
     files.write_json_lines(output / "memory.jsonl", records)

@@ -35,6 +35,16 @@ def finished(registry, tmp_path_factory):
     return workdir, loop.train(_config(), workdir)
 
 
+@pytest.fixture(autouse=True)
+def _heard():
+    """As in a terminal: whoever runs the tests may ignore some, and processes inherit that."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    before = {name: signal.signal(getattr(signal, name), handler) for name, handler in usual.items()}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
+
+
 @pytest.fixture
 def signalled(monkeypatch):
     """(step, signal): such a signal comes while that step is reported."""
