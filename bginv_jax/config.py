@@ -59,8 +59,9 @@ def saved_config(values: Any) -> ConfigDict:
     """
     config = default_config()
     try:
-        flat = flatten(values) if isinstance(values, dict) else {"": values}
-        for name, value in flat.items():
+        if not isinstance(values, dict):
+            raise InputError(f"the checkpoint's config is {values!r}; expected what train writes")
+        for name, value in flatten(values).items():
             field = FIELDS.get(name)
             if field is None:
                 raise InputError(f"the checkpoint's config.{name} is unknown; it is damaged, or of a later version")

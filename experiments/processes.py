@@ -16,11 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import leaves
 from absl import app, flags
 from ml_collections import ConfigDict
 
 from bginv_jax import config as configs
+from bginv_jax import config_files
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods.registry import make_method
 from bginv_jax.speed import traffic
@@ -58,7 +58,7 @@ def images_per_second(processes: int, devices: int) -> float:
     statuses = [process.wait() for process in started]
     if any(statuses):
         sys.exit(f"a training of {processes} x {devices} ended with {statuses}")
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return statistics.median(record["images_per_second"] for record in records[1:])
 
 
@@ -84,7 +84,7 @@ def main(_: list[str]) -> None:
     digits = Description("digits", (28, 28, 1), 32, tuple(map(str, range(10))), 60000, 10000, "")
     print_traffic("digits", configs.default_config(), digits, DIGITS)
     photographs = Description("leaves", (112, 112, 3), 112, tuple(map(str, range(14))), 3471, 700, "")
-    print_traffic("leaves", leaves.get_config(), photographs, PHOTOGRAPHS)
+    print_traffic("leaves", config_files.load(str(Path(__file__).with_name("leaves.py"))), photographs, PHOTOGRAPHS)
 
 
 if __name__ == "__main__":

@@ -156,5 +156,5 @@ def test_what_else_a_meta_holds_is_left_out():
     assert same_run.noted(meta | {"origin": "x"}).origin == {}
     named = replace(DESCRIPTION, name="a\x1bb", class_names=("c\n",)).to_json()
     assert same_run.noted(meta | {"dataset": named}).description.class_names == (r"c\n",)
-    with pytest.raises(InputError, match="the checkpoint's config. is None"):
+    with pytest.raises(InputError, match="the checkpoint's config is None"):
         same_run.noted([])
