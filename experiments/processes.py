@@ -16,18 +16,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict
 
+from bginv_jax import command_line, config_files
 from bginv_jax import config as configs
-from bginv_jax import config_files
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods.registry import make_method
 from bginv_jax.speed import traffic
-
-OUTPUT = flags.DEFINE_string("output", None, "Folder for the workdirs.", required=True)
-BATCH = flags.DEFINE_integer("batch_size", 256, "Images per step.")
-TRAINED = flags.DEFINE_bool("trained", True, "Train, besides what is on paper.")
 
 SHAPES = ((1, 1), (1, 2), (2, 1))  # processes, devices of each
 FIELDS = {"steps": 80, "log_every": 10, "checkpoint_every": 80, "schedule": ("f:1",)}
@@ -51,9 +47,9 @@ def _trains(processes: int, devices: int, flags_of_all: list[str]) -> list[subpr
 
 def images_per_second(processes: int, devices: int) -> float:
     """The median over the reports of a training but the first, whose steps compiled."""
-    workdir = Path(OUTPUT.value) / f"{processes}x{devices}"
+    workdir = Path(flags.FLAGS.output) / f"{processes}x{devices}"
     shutil.rmtree(workdir, ignore_errors=True)
-    fields = [f"--config.{name}={value}" for name, value in (FIELDS | {"batch_size": BATCH.value}).items()]
+    fields = [f"--config.{name}={value}" for name, value in (FIELDS | {"batch_size": flags.FLAGS.batch_size}).items()]
     started = _trains(processes, devices, ["--config=experiments/mnist_5k_vanilla.py", f"--workdir={workdir}", *fields])
     statuses = [process.wait() for process in started]
     if any(statuses):
@@ -75,8 +71,8 @@ def print_traffic(name: str, config: ConfigDict, description: Description, milli
         print(f"| {'+'.join(active)} | {sent / 1e6:.2f} | {duration:g} | {rates} |")
 
 
-def main(_: list[str]) -> None:
-    if TRAINED.value:
+def main() -> None:
+    if flags.FLAGS.trained:
         measured = {shape: images_per_second(*shape) for shape in SHAPES}
         print("\n| processes x devices | images/s | over 1 x 1 |\n| --- | ---: | ---: |")
         for (processes, devices), rate in measured.items():
@@ -88,4 +84,7 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.define_path("output", "runs/processes", "Folder for the workdirs.")
+    flags.DEFINE_integer("batch_size", 256, "Images per step.", lower_bound=2)
+    flags.DEFINE_bool("trained", True, "Train, besides what is on paper.")
+    command_line.run(main, required=[])

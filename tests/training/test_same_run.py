@@ -125,7 +125,7 @@ def test_a_run_goes_on_where_its_data_have_moved_and_names_the_new_place(tiny_co
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("config",), [], "config. is"),
+        (("config",), [], "config is"),
         (("config", "rate"), 3, "config.rate is unknown; it is damaged, or of a later version"),
         (("config", "batchsize"), 3, "config.batchsize is unknown; it is damaged, or of a later version"),
         (("config", "method"), "magic", "config.method is 'magic'; allowed: one of vanilla"),
