@@ -161,3 +161,11 @@ def test_the_doors_look_before_they_work(words, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_a_command_of_one_process_says_who_takes_several():
+    result = call_door("bginv_jax.evaluate", "--distributed", "--workdir=none")
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: --distributed is a flag of bginv_jax.train alone; this command runs in one process\n"
+    )
