@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from bginv_jax.images.compose import Variation, compose
     from bginv_jax.methods.contract import Batch, Layout, Method
     from bginv_jax.methods.proposal import MaskOptions, make_proposal
-    from bginv_jax.methods.tasks import Task, classification, regression
     from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
     from bginv_jax.networks.generators import MaskGenerator, background_source
+    from bginv_jax.tasks.classification import classification
+    from bginv_jax.tasks.contract import Task
+    from bginv_jax.tasks.regression import regression
 
 importlib.import_module("bginv_jax.forks")  # which watches from here on
 
@@ -61,10 +63,10 @@ _ROOMS = {
     "MaskOptions": "bginv_jax.methods.proposal",
     "Method": "bginv_jax.methods.contract",
     "Network": "bginv_jax.networks.contract",
-    "Task": "bginv_jax.methods.tasks",
+    "Task": "bginv_jax.tasks.contract",
     "Variation": "bginv_jax.images.compose",
     "background_source": "bginv_jax.networks.generators",
-    "classification": "bginv_jax.methods.tasks",
+    "classification": "bginv_jax.tasks.classification",
     "compose": "bginv_jax.images.compose",
     "compose_test": "bginv_jax.backgrounds",
     "families": "bginv_jax.backgrounds",
@@ -73,7 +75,7 @@ _ROOMS = {
     "load_predictor": "bginv_jax.evaluation.predictors",
     "load_pure": "bginv_jax.evaluation.predictors",
     "make_proposal": "bginv_jax.methods.proposal",
-    "regression": "bginv_jax.methods.tasks",
+    "regression": "bginv_jax.tasks.regression",
     "stateless": "bginv_jax.networks.contract",
 }
 

@@ -20,13 +20,13 @@ from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring, table1
-from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, value
+from bginv_jax.evaluation.records import by_measure, heading, larger_is_better, measure_of, number, unit_of, value
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.compose import compose
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.methods.tasks import Targets, Task
+from bginv_jax.tasks.contract import Targets, Task
 from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ FILES = ("unseen.jsonl", "unseen.md")
 HALOS = (0, 1, 2, 3, 4)  # pixels that are kept around an object
 CONTRASTS = (1.0, 0.75, 0.5, 0.25)  # what a background is multiplied by
 
+_TOGETHER = 1000  # images; bounds the memory of outputs for each pixel
 _EVERY = "every"
 GROUPS = {
     "report": families.REPORT,
@@ -61,6 +62,13 @@ def vary(drawn: dict[str, np.ndarray]) -> list[Setting]:
     ]
 
 
+class Measured(NamedTuple):
+    """What `scoring.measure` gives of the images in a setting, and how bad each is, (N,), larger for worse."""
+
+    values: dict[str, np.ndarray]
+    harm: np.ndarray
+
+
 @jax.jit
 def _set_on(x, kept, background, contrast):
     return compose(x, kept, contrast * background)
@@ -73,8 +81,8 @@ def measure_settings(
     objects: np.ndarray,
     targets: Targets,
     settings: Sequence[Setting],
-) -> list[dict[str, np.ndarray]]:
-    """The task's measures of each image in each setting, by name: (N,).
+) -> list[Measured]:
+    """What the task measures of each image in each setting.
 
     Args:
       predict: images (N, S, S, C) -> outputs.
@@ -91,9 +99,31 @@ def measure_settings(
         if setting.halo not in kept:
             radius = jnp.full(len(masks), setting.halo)
             kept[setting.halo] = dilate(masks, radius, largest=setting.halo)
-        composed = _set_on(images, kept[setting.halo], setting.background, setting.contrast)
-        measured.append(scoring.measure(task, predict(np.asarray(composed)), targets))
+        parts = []
+        for start in range(0, len(images), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            composed = _set_on(images[part], kept[setting.halo][part], setting.background, setting.contrast)
+            targets_of_part = jax.tree.map(lambda leaf, part=part: leaf[part], targets)
+            parts.append(_measure(task, predict(np.asarray(composed)), targets_of_part))
+        values, harms = zip(*parts, strict=True)
+        measured.append(Measured(scoring.join(values), np.concatenate(harms)))
     return measured
+
+
+def _measure(task: Task, outputs: np.ndarray, targets: Targets) -> Measured:
+    """The harm is what the task shows, or its loss where that is a value of whole sets alone."""
+    values = scoring.measure(task, outputs, targets)
+    if task.shown not in values:
+        return Measured(values, np.asarray(task.loss(jnp.asarray(outputs), targets)))
+    shown = values[task.shown].astype(np.float32)
+    return Measured(values, -shown if task.larger_is_better else shown)
+
+
+def _worst(measured: Sequence[Measured]) -> dict[str, np.ndarray]:
+    """What was measured of each image in its worst setting."""
+    worst = np.argmax([one.harm for one in measured], axis=0)
+    places = np.arange(len(worst))
+    return {name: np.stack([one.values[name] for one in measured])[worst, places] for name in measured[0].values}
 
 
 def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
@@ -105,9 +135,8 @@ def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
         task = one.method.task
         predict = partial(forward, one.networks)
         measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
-        worst = np.min if task.larger_is_better else np.max
-        measured.append({name: worst([measures[name] for measures in measured], axis=0) for name in measured[0]})
-        for setting, measures in zip([*settings, whole], measured, strict=True):
+        measures_by_setting = [*(one.values for one in measured), _worst(measured)]
+        for setting, measures in zip([*settings, whole], measures_by_setting, strict=True):
             head = {"dataset": run.dataset.name, "workdir": run.workdir.name, "seed": one.config.seed}
             head |= {"family": setting.family, "halo": setting.halo, "contrast": setting.contrast}
             records.append(head | scoring.record(task, measures))
@@ -116,13 +145,14 @@ def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
     return records
 
 
-def _mean_and_worst(records: Sequence[dict], measure: str) -> list[str]:
+def _mean_and_worst(records: Sequence[dict]) -> list[str]:
     """Over the settings, and then the mean over the seeds."""
     by_seed: dict[int, list[float]] = {}
     for record in records:
         by_seed.setdefault(record["seed"], []).append(value(record))
     worst = min if larger_is_better(records) else max
-    return [number(float(np.mean([how(values) for values in by_seed.values()])), measure) for how in (np.mean, worst)]
+    means = [float(np.mean([how(values) for values in by_seed.values()])) for how in (np.mean, worst)]
+    return [number(mean, measure_of(records), unit_of(records)) for mean in means]
 
 
 def table(records: Sequence[dict]) -> list[list[str]]:
@@ -136,9 +166,9 @@ def table(records: Sequence[dict]) -> list[list[str]]:
     every = "right on every one" if measure == "accuracy" else "each image's worst"
     parts[every] = [record for record in records if record["family"] == _EVERY]
     runs = list(dict.fromkeys(record["workdir"] for record in records))
-    cells = [[measure_title(measure), *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
+    cells = [[heading(records), *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
     for title, part in parts.items():
-        found = (_mean_and_worst([one for one in part if one["workdir"] == run], measure) for run in runs)
+        found = (_mean_and_worst([one for one in part if one["workdir"] == run]) for run in runs)
         cells.append([title, *(cell for pair in found for cell in pair)])
     return cells
 
@@ -198,6 +228,7 @@ def write(
         shape = {"size": run.dataset.size, "channels": run.dataset.shape[-1]}
         records += score(run, vary(draw(families, count, photographs, seed=seed, **shape)))
     files.write_json_lines(output / "unseen.jsonl", records)
-    files.write_text(output / "unseen.md", table1.as_markdown(table(records)))
-    print(table1.as_text(table(records)))
+    tables = [table(shown) for shown in by_measure(records)]
+    files.write_text(output / "unseen.md", "\n".join(map(table1.as_markdown, tables)))
+    print("\n\n".join(map(table1.as_text, tables)))
     print(f"written to {output}: unseen.jsonl, unseen.md")

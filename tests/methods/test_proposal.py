@@ -11,9 +11,9 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods import registry
 from bginv_jax.methods.proposal import MaskOptions, make_proposal
-from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.contract import flax_network
 from bginv_jax.networks.generators import MaskGenerator
+from bginv_jax.tasks.contract import Task
 from tests.methods.toys import F_B, F_M, HALF, SQUARES, F, X, batch, fixed, gradients, noted, objective, scalar, source
 
 MASK = MaskOptions(binarize="none", area=0.2, area_weight=3.0, variation_weight=0.5)
