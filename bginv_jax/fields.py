@@ -121,6 +121,9 @@ FIELDS: dict[str, Field] = {
         "whether images are read as steps need them: auto where they fill half of a device's memory",
         ("auto", "never", "always"),
     ),
+    "data.targets": _one_of(
+        "given", "what is asked of each image: its label, or the angle by which it is turned", sources.TARGETS
+    ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
     "augment.shift": _number(0.07, "largest shift along each axis, share of the side", 0.0, 1.0),

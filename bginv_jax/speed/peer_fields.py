@@ -57,6 +57,7 @@ FIELDS: dict[str, str | Only] = {
     "data.fit": SHARED,
     "data.channels": SHARED,
     "data.stream": SHARED,
+    "data.targets": SHARED,
     "data.studio": SHARED,
     "augment.rotation": READ,
     "augment.shift": READ,
