@@ -3,8 +3,8 @@
 What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pure`.
 
 What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
-`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`),
-the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what it learns from
+`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`;
+`Shown` and `Trivial` are parts of one), the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what it learns from
 (`Batch`, `Layout`), and composites (`compose`).
 
 What one scores with: `BACKGROUNDS` and `compose_test`, the poster's, and `families`, random ones.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
     from bginv_jax.networks.generators import MaskGenerator, background_source
     from bginv_jax.tasks.classification import classification
-    from bginv_jax.tasks.contract import Task
+    from bginv_jax.tasks.contract import Shown, Task, Trivial
     from bginv_jax.tasks.regression import regression
 
 importlib.import_module("bginv_jax.forks")  # which watches from here on
@@ -38,7 +38,9 @@ __all__ = [
     "MaskOptions",
     "Method",
     "Network",
+    "Shown",
     "Task",
+    "Trivial",
     "Variation",
     "background_source",
     "classification",
@@ -63,7 +65,9 @@ _ROOMS = {
     "MaskOptions": "bginv_jax.methods.proposal",
     "Method": "bginv_jax.methods.contract",
     "Network": "bginv_jax.networks.contract",
+    "Shown": "bginv_jax.tasks.contract",
     "Task": "bginv_jax.tasks.contract",
+    "Trivial": "bginv_jax.tasks.contract",
     "Variation": "bginv_jax.images.compose",
     "background_source": "bginv_jax.networks.generators",
     "classification": "bginv_jax.tasks.classification",
