@@ -14,7 +14,7 @@ import pytest
 from bginv_jax import config as configs
 from bginv_jax.backgrounds.patterns import BACKGROUNDS
 from bginv_jax.data.dataset import Dataset, Split
-from bginv_jax.evaluation import page, predictions, records, results, scoring, table1, unseen
+from bginv_jax.evaluation import page, predictions, records, results, scoring, table1, test_sets, unseen
 from bginv_jax.evaluation.answers import Answers, Outcome
 from bginv_jax.evaluation.predictors import Predictor, Trained
 from bginv_jax.tasks.contract import Shown, Task, Trivial
@@ -176,3 +176,14 @@ def test_pages_take_records_of_several_measures(run):
     text = page.render([run], found, [])
     assert "Iou (%) of the test images" in text
     assert ">Hit<" in text
+
+
+def test_further_test_sets_have_a_line_each(run):
+    far = Split(run.dataset.test.images[:2], run.dataset.test.targets[:2] & False)  # nothing is there to find
+    run = run._replace(dataset=dataclasses.replace(run.dataset, tests={"far": far}))
+    assert test_sets.table(scoring.score(run)) == []
+    assert test_sets.table([*scoring.score(run), *scoring.score_tests(run._replace(seeds=run.seeds[:1]))]) == [
+        ["Test set", "Images", "Iou (%)"],
+        ["Vanilla CNN, bars: test", "6", "50.0±70.7"],  # 100 and 0
+        ["Vanilla CNN, bars: far", "2", "0.0"],
+    ]
