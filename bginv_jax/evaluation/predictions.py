@@ -3,7 +3,7 @@
 As the poster's figure 1, with the predictions themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from bginv_jax.training import devices as hardware
 FILE = "predictions.png"
 
 
-def draw(x: np.ndarray, outputs: dict[str, np.ndarray], values: dict[str, Sequence[float]], task: Task) -> Figure:
+def draw(x: np.ndarray, outputs: Mapping[str, np.ndarray], values: Mapping[str, Sequence[float]], task: Task) -> Figure:
     """One image on each background, with what each run predicts of it there, and what the run reaches there.
 
     Args:

@@ -274,6 +274,7 @@ def load_pure(
         padded = pad_to(as_float(jnp.asarray(images)).astype(jnp.float32), size)
         some = padded if len(padded) else jnp.zeros((1, *padded.shape[1:]))  # a network need not know what none is
         outputs = trained.method.predict(variables, some)[: len(padded)].astype(jnp.float32)
-        return crop_to(outputs, images.shape[1:3]) if trained.method.task.on_pixels else outputs
+        height, width = images.shape[1:3]
+        return crop_to(outputs, (height, width)) if trained.method.task.on_pixels else outputs
 
     return apply, trained.networks
