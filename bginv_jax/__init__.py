@@ -3,9 +3,9 @@
 What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pure`.
 
 What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
-`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`),
-the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what it learns from
-(`Batch`, `Layout`), and composites (`compose`).
+`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`,
+or one's own, with `Shown` and `Trivial`), the poster's objective (`make_proposal` of them, with `MaskOptions` and
+`Variation`, is a `Method`), what it learns from (`Batch`, `Layout`), and composites (`compose`).
 
 What one scores with: `BACKGROUNDS` and `compose_test`, the poster's, and `families`, random ones.
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from bginv_jax.images.compose import Variation, compose
     from bginv_jax.methods.contract import Batch, Layout, Method
     from bginv_jax.methods.proposal import MaskOptions, make_proposal
-    from bginv_jax.methods.tasks import Task, classification, regression
     from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
     from bginv_jax.networks.generators import MaskGenerator, background_source
+    from bginv_jax.tasks.classification import classification
+    from bginv_jax.tasks.contract import Shown, Task, Trivial
+    from bginv_jax.tasks.regression import regression
 
 importlib.import_module("bginv_jax.forks")  # which watches from here on
 
@@ -36,7 +38,9 @@ __all__ = [
     "MaskOptions",
     "Method",
     "Network",
+    "Shown",
     "Task",
+    "Trivial",
     "Variation",
     "background_source",
     "classification",
@@ -61,10 +65,12 @@ _ROOMS = {
     "MaskOptions": "bginv_jax.methods.proposal",
     "Method": "bginv_jax.methods.contract",
     "Network": "bginv_jax.networks.contract",
-    "Task": "bginv_jax.methods.tasks",
+    "Shown": "bginv_jax.tasks.contract",
+    "Task": "bginv_jax.tasks.contract",
+    "Trivial": "bginv_jax.tasks.contract",
     "Variation": "bginv_jax.images.compose",
     "background_source": "bginv_jax.networks.generators",
-    "classification": "bginv_jax.methods.tasks",
+    "classification": "bginv_jax.tasks.classification",
     "compose": "bginv_jax.images.compose",
     "compose_test": "bginv_jax.backgrounds",
     "families": "bginv_jax.backgrounds",
@@ -73,7 +79,7 @@ _ROOMS = {
     "load_predictor": "bginv_jax.evaluation.predictors",
     "load_pure": "bginv_jax.evaluation.predictors",
     "make_proposal": "bginv_jax.methods.proposal",
-    "regression": "bginv_jax.methods.tasks",
+    "regression": "bginv_jax.tasks.regression",
     "stateless": "bginv_jax.networks.contract",
 }
 

@@ -10,9 +10,9 @@ from bginv_jax.images.fitting import FITS
 from bginv_jax.images.masks import BINARIZATIONS
 from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
-from bginv_jax.methods.tasks import TASKS
 from bginv_jax.networks.classifiers import CLASSIFIERS, is_classifier
 from bginv_jax.networks.contract import padded_size
+from bginv_jax.tasks.registry import TASKS
 
 _MOST_VIEWS = 9
 
@@ -133,6 +133,9 @@ FIELDS: dict[str, Field] = {
     ),
     "data.validation_share": _number(
         0.0, "share of the training images, of each class, that is held out for config.evaluate_every", 0.0, 0.9
+    ),
+    "data.targets": _one_of(
+        "given", "what is asked of each image: its label, or the angle by which it is turned", sources.TARGETS
     ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),

@@ -17,6 +17,7 @@ FLOORS = (
     ("backgrounds",),
     ("networks",),
     ("data",),
+    ("tasks",),
     ("methods",),
     ("fields",),
     ("config",),

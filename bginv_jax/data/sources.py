@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from bginv_jax.data import folder, idx, mnist_5k, studio, tfds
+from bginv_jax.data import angles, folder, idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
 from bginv_jax.data.holdout import hold_out
 from bginv_jax.errors import InputError
@@ -32,6 +32,12 @@ def _load_idx(config: ConfigDict, name: str) -> Dataset:
     splits = idx.load(place)
     return make_dataset(config, f"idx:{place.resolve().name}", splits)
 
+
+# What is asked of each image, by config.data.targets: a function of the data set as its source has it.
+TARGETS: dict[str, Callable[[Dataset], Dataset]] = {
+    "given": lambda dataset: dataset,
+    "angle": angles.with_angles,
+}
 
 # By what stands before the colon.
 SOURCES: dict[str, Source] = {
@@ -65,7 +71,8 @@ def are_tests(tests: tuple) -> bool:
 
 
 def load(config: ConfigDict) -> Dataset:
-    """Loads `config.source` (the config's group `data`), one of SOURCES; and sets it into its `studio`, if any.
+    """Loads `config.source` (the config's group `data`), one of SOURCES, with `config.targets`, one of TARGETS; and
+    sets it into its `studio`, if any.
 
     Images of every source are resized to `config.image_size` and repeated to `config.channels`, unless these are 0. A
     `config.validation_share` of those to train on is held out.
@@ -81,7 +88,7 @@ def load(config: ConfigDict) -> Dataset:
     if config.tests and not SOURCES[kind].tests:
         raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
     try:
-        dataset = SOURCES[kind].load(config, name)
+        dataset = TARGETS[config.targets](SOURCES[kind].load(config, name))
     except MemoryError as error:
         raise InputError(
             f"config.data.source is {config.source!r}, whose images do not fit into the memory ({error}); expected "

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import io
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +21,7 @@ class Outcome:
     """One file: what the network took of it and said, or why it could not be read.
 
     image: uint8 (H, W, C) of the size that the network takes.
-    values: (K,), the probability of each class, or the outputs of another task.
+    values: (K,), the probability of each class, or of another task its output, of any shape.
     mask: (H, W, 1) in [0, 1], or None where none was asked for.
     """
 
@@ -42,25 +43,36 @@ def _line(cells: list[str]) -> str:
 class Answers:
     """How the outputs of a task are told.
 
-    names: of the classes, or of the outputs of another task.
+    names: of the classes, or of the numbers of another task.
     classes: whether they are classes, and values are probabilities.
-    describe: values (N, K) -> a text for each, of another task.
+    describe: outputs (N, ...) -> a text for each, of another task.
+    numbers: outputs (N, ...) -> (N, K), a number for each name, of another task.
+    draw: as `Task.draw`, of another task.
     """
 
     names: tuple[str, ...]
     classes: bool
     describe: Callable[[np.ndarray], list[str]]
+    numbers: Callable[[np.ndarray], np.ndarray] = lambda outputs: outputs
+    draw: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     @classmethod
     def of(cls, trained: Trained) -> "Answers":
-        task, classes = trained.method.task, trained.config.task == "classification"
+        task = trained.method.task
         outputs = ("output",) if task.outputs == 1 else tuple(f"output_{i}" for i in range(task.outputs))
-        return cls(trained.description.class_names if classes else outputs, classes, task.describe)
+        names = task.classes or task.columns or outputs
+        return cls(names, bool(task.classes), task.describe, task.numbers, task.draw)
 
     def values(self, outputs: np.ndarray) -> np.ndarray:
-        """What a network gives (N, ...) as probabilities, or as it is: (N, K) float32."""
-        flat = np.asarray(outputs, np.float32).reshape(len(outputs), -1)
-        return np.asarray(jax.nn.softmax(flat, axis=-1)) if self.classes else flat
+        """What a network gives (N, ...) as probabilities (N, K), or as it is, float32."""
+        outputs = np.asarray(outputs, np.float32)
+        if self.classes:
+            return np.asarray(jax.nn.softmax(outputs.reshape(len(outputs), -1), axis=-1))
+        return outputs if outputs.ndim > 1 else outputs[:, np.newaxis]
+
+    def _numbers(self, values: np.ndarray) -> list[float]:
+        """A number for each name."""
+        return [float(one) for one in (values if self.classes else self.numbers(values[np.newaxis])[0])]
 
     def csv_head(self) -> str:
         return _line(["file", *(["class"] if self.classes else []), *self.names])
@@ -70,14 +82,17 @@ class Answers:
         if outcome.values is None:
             return ""
         named = [self.names[outcome.values.argmax()]] if self.classes else []
-        return _line([files.as_text(outcome.file), *named, *(f"{value:.6g}" for value in outcome.values)])
+        return _line(
+            [files.as_text(outcome.file), *named, *(f"{number:.6g}" for number in self._numbers(outcome.values))]
+        )
 
     def json_line(self, outcome: Outcome) -> str:
         """{"file", "class", "probabilities": {class: ...}}, or {"file", "outputs": {...}}, or {"file", "error"}."""
         record: dict[str, Any] = {"file": files.as_text(outcome.file)}
         if outcome.values is None:
             return files.to_json(record | {"error": files.as_text(outcome.error)}) + "\n"
-        numbers = {name: float(f"{value:.6g}") for name, value in zip(self.names, outcome.values, strict=True)}
+        pairs = zip(self.names, self._numbers(outcome.values), strict=True)
+        numbers = {name: float(f"{value:.6g}") for name, value in pairs}
         if self.classes:
             record |= {"class": self.names[outcome.values.argmax()], "probabilities": numbers}
         else:
@@ -90,6 +105,14 @@ class Answers:
             return self.describe(values[np.newaxis])
         best = np.argsort(-values, kind="stable")[:_TOP]
         return [f"{self.names[i]} {100 * values[i]:.1f} %" for i in best]
+
+    def drawn(self, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What draws the prediction on a picture, uint8 (H, W, 3); None where the task has nothing to draw."""
+        return None if self.draw is None else functools.partial(self._draw, values)
+
+    def _draw(self, values: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        assert self.draw is not None, "asked only of a task that draws"
+        return self.draw(picture, values)
 
     def certainty(self, values: np.ndarray) -> float:
         """The largest probability; of another task 0."""

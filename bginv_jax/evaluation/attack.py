@@ -26,7 +26,8 @@ from bginv_jax.evaluation.records import title
 from bginv_jax.images.masks import dilate
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.methods.tasks import CLASSIFICATION, Task
+from bginv_jax.tasks.classification import CLASSIFICATION
+from bginv_jax.tasks.contract import Task
 
 _LOG = logging.getLogger(__name__)
 

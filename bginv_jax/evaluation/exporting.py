@@ -176,7 +176,7 @@ def write(
     )
     method, description = trained.method, trained.description
     networks = {name: predicting(variables) for name, variables in trained.networks.items()}
-    contents = {PREDICT: to_program(method.predict, networks, description)}
+    contents = {PREDICT: to_program(method.predict, networks, description, cropped=method.task.on_pixels)}
     if method.predict_mask is not None:
         contents[MASK] = to_program(method.predict_mask, networks, description, cropped=True)
     contents[WEIGHTS] = save(by_path(networks), metadata={"format": "bginv_jax", "method": trained.config.method})

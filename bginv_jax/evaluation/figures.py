@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from bginv_jax import files
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data.dataset import Dataset, Split
-from bginv_jax.evaluation import predictors, scoring
+from bginv_jax.evaluation import overlay, predictors, scoring
 from bginv_jax.evaluation.names import in_chart
 from bginv_jax.evaluation.records import measure_title, number, value
 from bginv_jax.evaluation.table1 import COLOURS
@@ -30,6 +30,7 @@ from bginv_jax.images.compose import compose
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import schedule
+from bginv_jax.tasks.contract import Task
 from bginv_jax.training import progress
 from bginv_jax.training.progress import VALIDATION
 
@@ -41,6 +42,7 @@ _COLUMNS = 7
 _LIKELIEST = 5  # classes
 _SHORT = 2  # letters of a name that stands below its bar
 _DPI = 150
+_DRAWN_SIDE = 256  # of an image that a prediction is drawn on, pixels
 
 
 def grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarray]:
@@ -76,7 +78,9 @@ def examples(dataset: Dataset, count: int) -> Split:
     return dataclasses.replace(part, masks=kept)
 
 
-def accuracy_figure(x: np.ndarray, kept: np.ndarray, accuracies: dict[str, float], measure: str = "accuracy") -> Figure:
+def accuracy_figure(
+    x: np.ndarray, kept: np.ndarray, accuracies: dict[str, float], measure: str = "accuracy", unit: str = ""
+) -> Figure:
     """Figure 1: one image on each background, and below it the accuracy there, percent, or another measure.
 
     Args:
@@ -88,8 +92,9 @@ def accuracy_figure(x: np.ndarray, kept: np.ndarray, accuracies: dict[str, float
     for one, (name, accuracy) in zip(axes[0], accuracies.items(), strict=True):
         show(one, patterns.compose_test(x, name, kept=kept)[0])
         one.set_title(name.capitalize(), fontsize=10)
-        one.set_xlabel(number(accuracy, measure), fontsize=11, fontweight="bold")
-    axes[0, 0].set_ylabel(measure_title(measure).lower(), fontsize=9)
+        one.set_xlabel(number(accuracy, measure, unit), fontsize=11, fontweight="bold")
+    what = measure_title(measure, unit)
+    axes[0, 0].set_ylabel(what[0].lower() + what[1:], fontsize=9)
     return figure
 
 
@@ -192,6 +197,20 @@ def validation_figure(records: Sequence[dict], measure: str) -> Figure:
     return figure
 
 
+def drawings(x: np.ndarray, outputs: np.ndarray, task: Task) -> Callable[[Any, int], None]:
+    """Predictions drawn on their images (N, S, S, C) in [0, 1], with the task's text below each."""
+    words = task.describe(outputs)
+
+    def draw(axes, i):
+        image = np.round(255 * np.clip(x[i], 0, 1)).astype(np.uint8)
+        picture = overlay.tint(image, None, side=_DRAWN_SIDE)
+        assert task.draw is not None, "asked only of a task that draws"
+        show(axes, task.draw(np.asarray(picture), outputs[i]))
+        axes.set_xlabel(words[i], fontsize=7)
+
+    return draw
+
+
 def _epochs(steps: Sequence[int], trained: predictors.Trained) -> list[float]:
     """How many epochs f_b had trained at each of `steps`."""
     phases = schedule.make_phases(trained.config.schedule, trained.config.steps)
@@ -251,9 +270,12 @@ def _three_networks(trained: predictors.Trained, dataset: Dataset) -> Figure:
 
     x, targets = np.asarray(as_float(shown.images)), shown.targets
     m, b, outputs = map(np.asarray, jax.jit(through)(x, jax.random.split(jax.random.key(0), len(x))))
-    if dataset.class_names:
-        return networks_figure(x, m, b, bars(np.asarray(jax.nn.softmax(outputs)), targets, dataset.class_names))
-    return networks_figure(x, m, b, texts(method.task.describe(outputs)))
+    task = method.task
+    if task.classes:
+        return networks_figure(x, m, b, bars(np.asarray(jax.nn.softmax(outputs)), targets, task.classes))
+    if task.draw is None:
+        return networks_figure(x, m, b, texts(task.describe(outputs)))
+    return networks_figure(x, m, b, drawings(compose(x, m, b), outputs, task))
 
 
 @own_settings()
@@ -273,7 +295,9 @@ def write(
     if not (trained.method.attend or trained.method.paint):
         of_run = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
         shown, accuracies = examples(run.dataset, 5), {record["background"]: value(record) for record in of_run}
-        figure = accuracy_figure(shown.images[-1:], shown.objects[-1:], accuracies, trained.method.task.shown)
+        figure = accuracy_figure(
+            shown.images[-1:], shown.objects[-1:], accuracies, trained.method.task.shown, trained.method.task.unit
+        )
         drawn = {"figure1.png": figure}
     elif trained.method.attend:
         drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}

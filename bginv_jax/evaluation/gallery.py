@@ -59,7 +59,7 @@ class Gallery:
         certainty = self._answers.certainty(outcome.values)
         if len(self._heap) == self._count and (-certainty, -self._seen) <= self._heap[0][:2]:
             return
-        small = overlay.thumbnail(outcome.image, outcome.mask)
+        small = overlay.thumbnail(outcome.image, outcome.mask, self._answers.drawn(outcome.values))
         shown = _Shown(certainty, self._seen, outcome.file, self._answers.captions(outcome.values), small)
         push = heapq.heappushpop if len(self._heap) == self._count else heapq.heappush
         push(self._heap, (-certainty, -self._seen, shown))

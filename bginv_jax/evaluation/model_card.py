@@ -5,7 +5,7 @@ from typing import Any
 
 from bginv_jax.evaluation.names import in_code, in_markdown
 from bginv_jax.evaluation.predictors import Trained
-from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, title, value
+from bginv_jax.evaluation.records import heading, larger_is_better, measure_of, number, title, unit_of, value
 
 _NAMED = 100  # classes; the rest are in model.json
 
@@ -72,17 +72,18 @@ def _name(record: dict) -> str:
 def _scores(records: Sequence[dict], scored: str) -> list[str]:
     if not records:
         return [f"Not scored: {in_markdown(scored)}. `python -m bginv_jax.export` scores where the data can be read."]
-    measure, ordered = measure_of(records), worst_first(records)
-    shown = in_markdown(measure_title(measure))
+    measure, unit, ordered = measure_of(records), unit_of(records), worst_first(records)
+    shown = in_markdown(heading(records))
     rows = [
-        f"| {_name(one)} | {number(value(one), measure)} | {in_markdown(one.get('count', ''))} |" for one in ordered
+        f"| {_name(one)} | {number(value(one), measure, unit)} | {in_markdown(one.get('count', ''))} |"
+        for one in ordered
     ]
     worst, best = ordered[0], ordered[-1]
     return [
         f"Test images before each background, the worst first; {in_markdown(scored)}.",
         "\n".join([f"| Background | {shown} | Images |", "| --- | ---: | ---: |", *rows]),
         f"Between the worst ({_name(worst)}) and the best ({_name(best)}) lie "
-        f"{number(abs(value(best) - value(worst)), measure)}{' points' if measure == 'accuracy' else ''}.",
+        f"{number(abs(value(best) - value(worst)), measure, unit)}{' points' if measure == 'accuracy' else ''}.",
     ]
 
 

@@ -6,6 +6,7 @@ Images are uint8 (H, W, C) of the size that the network takes, masks (H, W, 1) i
 import functools
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
@@ -47,6 +48,11 @@ def tint(image: np.ndarray, mask: np.ndarray | None, *, side: int) -> Image.Imag
     return Image.fromarray(picture)
 
 
+def with_prediction(picture: Image.Image, drawn: Callable[[np.ndarray], np.ndarray] | None) -> Image.Image:
+    """The picture with a prediction drawn on it by a function of uint8 (H, W, 3), or as it is."""
+    return picture if drawn is None else Image.fromarray(np.asarray(drawn(np.asarray(picture)), np.uint8))
+
+
 def _fitting(text: str, width: int) -> str:
     """The text in one line of at most `width` pixels, ended with … where it is longer."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
@@ -57,9 +63,11 @@ def _fitting(text: str, width: int) -> str:
     return line + "…"
 
 
-def draw(image: np.ndarray, mask: np.ndarray | None, caption: str) -> Image.Image:
-    """The tinted image with a line of text below it."""
-    picture = tint(image, mask, side=_LEAST_SIDE)
+def draw(
+    image: np.ndarray, mask: np.ndarray | None, caption: str, drawn: Callable[[np.ndarray], np.ndarray] | None = None
+) -> Image.Image:
+    """The tinted image with a prediction, if any, drawn on it as `with_prediction`, and a line of text below it."""
+    picture = with_prediction(tint(image, mask, side=_LEAST_SIDE), drawn)
     width, height = picture.size
     strip = _LETTERS + 2 * _MARGIN
     whole = Image.new("RGB", (max(width, _LEAST_SIDE), height + strip), "white")
@@ -69,9 +77,11 @@ def draw(image: np.ndarray, mask: np.ndarray | None, caption: str) -> Image.Imag
     return whole
 
 
-def thumbnail(image: np.ndarray, mask: np.ndarray | None) -> bytes:
-    """The tinted image as a JPEG of some kilobytes."""
-    picture = tint(image, mask, side=_THUMBNAIL)
+def thumbnail(
+    image: np.ndarray, mask: np.ndarray | None, drawn: Callable[[np.ndarray], np.ndarray] | None = None
+) -> bytes:
+    """The tinted image, with a prediction as `draw` has it, as a JPEG of some kilobytes."""
+    picture = with_prediction(tint(image, mask, side=_THUMBNAIL), drawn)
     picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
     content = io.BytesIO()
     picture.save(content, "JPEG", quality=_QUALITY)

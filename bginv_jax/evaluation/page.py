@@ -7,7 +7,7 @@ from pathlib import Path
 from bginv_jax import config as configs
 from bginv_jax.evaluation import scoring, table1, test_sets
 from bginv_jax.evaluation.names import in_html
-from bginv_jax.evaluation.records import measure_of, measure_title, rows
+from bginv_jax.evaluation.records import by_measure, heading, rows
 from bginv_jax.training import provenance
 
 _STYLE = """
@@ -27,6 +27,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-ur
 _CAPTIONS = {
     "rates.png": "As the Random background fills",
     "figure1.png": "Figure 1: a network without masks or attention on each background",
+    "predictions.png": "An image on each background, with what is predicted of it",
     "figure2.png": "Figure 2: where the attention baseline looks, and what it crops",
     "figure3.png": "Figure 3: images on their way through the three networks",
     "figure4.png": "Figure 4: what the background generator makes of the same noise along the epochs",
@@ -133,10 +134,10 @@ def render(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], pictures
         element("h1", "Background invariance by adversarial learning"),
         element(
             "p",
-            f"{measure_title(measure_of(records))} of the test images on the backgrounds of the poster (Cruz et al., "
+            f"{heading(records)} of the test images on the backgrounds of the poster (Cruz et al., "
             "ICPR 2020), mean ± standard deviation where there are several seeds.",
         ),
-        *([_table(records)] if rows(records) else []),
+        *(map(_table, by_measure(records)) if rows(records) else []),
         *_test_sets(records),
         *shown,
         element("h2", "How it was trained"),

@@ -113,7 +113,9 @@ def _write_overlay(outcome: Outcome, folder: Path, number: str, answers: Answers
     assert outcome.values is not None
     stem = files.as_text(Path(outcome.file).stem).encode()[:_STEM_BYTES].decode(errors="ignore")
     stem = "".join(letter if letter.isprintable() and letter not in '\\/:*?"<>|' else "_" for letter in stem)
-    picture = overlay.draw(outcome.image, outcome.mask, answers.captions(outcome.values)[0])
+    picture = overlay.draw(
+        outcome.image, outcome.mask, answers.captions(outcome.values)[0], answers.drawn(outcome.values)
+    )
     with files.naming(folder):
         picture.save(folder / f"{number} {stem}.png")
 

@@ -215,7 +215,8 @@ class Predictor:
         description = trained.description
         images = _as_images(images, description.shape, description.size)
         outputs = forward(trained.networks, pad_to(images, description.size)).astype(np.float32)
-        return crop_to(outputs, images.shape[1:3]) if self._state["masks"] else outputs
+        on_pixels = self._state["masks"] or trained.method.task.on_pixels
+        return crop_to(outputs, images.shape[1:3]) if on_pixels else outputs
 
 
 def load_predictor(workdir: str | os.PathLike[str], *, seed: int | None = None) -> Predictor:
@@ -274,6 +275,8 @@ def load_pure(
         forks.refuse()
         padded = pad_to(as_float(jnp.asarray(images)).astype(jnp.float32), size)
         some = padded if len(padded) else jnp.zeros((1, *padded.shape[1:]))  # a network need not know what none is
-        return trained.method.predict(variables, some)[: len(padded)].astype(jnp.float32)
+        outputs = trained.method.predict(variables, some)[: len(padded)].astype(jnp.float32)
+        height, width = images.shape[1:3]
+        return crop_to(outputs, (height, width)) if trained.method.task.on_pixels else outputs
 
     return apply, trained.networks

@@ -1,9 +1,10 @@
 """Records of scores, and the rows that tables and figures draw from them alone.
 
 A record of classification is {"dataset", "method", "seed", "background", "correct", "count", "accuracy"}, accuracy in
-percent. A record of another task has its measures by name, under "measure" the name of the one that tables show, and
-"larger_is_better". A record of a further test set has its name as "test", and no place in Table 1. With several test
-sets, or photographs, records of images as they are have "mean_class_accuracy", in percent, too.
+percent. A record of another task has its measures by name; under "measure" the name of the one that tables show, its
+"unit", if it has one, and "larger_is_better"; and under "beside" the same of further ones. A record of a further test
+set has its name as "test", and no place in Table 1. With several test sets, or photographs, records of images as they
+are have "mean_class_accuracy", in percent, too.
 """
 
 import dataclasses
@@ -41,9 +42,28 @@ def larger_is_better(records: Iterable[dict]) -> bool:
     return all(record.get("larger_is_better", True) for record in records)
 
 
-def measure_title(measure: str) -> str:
+def unit_of(records: Iterable[dict]) -> str:
+    """The unit of what records show, '' without any."""
+    return next((record.get("unit", "") for record in records), "")
+
+
+def by_measure(records: Sequence[dict]) -> list[list[dict]]:
+    """The records, and again with each of the further measures that the first of them has beside the one it shows."""
+    others = records[0].get("beside", []) if records else []
+    return [list(records), *([record | {"unit": ""} | other for record in records] for other in others)]
+
+
+def measure_title(measure: str, unit: str = "") -> str:
     """A measure's name for people, with its unit."""
-    return "Accuracy (%)" if measure == "accuracy" else measure.replace("_", " ").capitalize()
+    if measure == "accuracy":
+        return "Accuracy (%)"
+    name = measure.replace("_", " ")
+    return name[0].upper() + name[1:] + (f" ({unit})" if unit else "")
+
+
+def heading(records: Sequence[dict]) -> str:
+    """What records show, with its unit."""
+    return measure_title(measure_of(records), unit_of(records))
 
 
 def value(record: dict) -> float:
@@ -59,14 +79,17 @@ def is_score(record: dict) -> bool:
     return isinstance(score, int | float) and math.isfinite(score) and all(isinstance(text, str) for text in texts)
 
 
-def number(shown: float, measure: str) -> str:
+def number(shown: float, measure: str, unit: str = "") -> str:
     """A value as tables have it: percent with one digit, anything else with three significant ones."""
-    return f"{shown:.1f}" if measure == "accuracy" else f"{shown:.3g}"
+    return f"{shown:.1f}" if measure == "accuracy" or unit == "%" else f"{shown:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One method on one data set: mean and standard deviation over its seeds for each background."""
+    """One method on one data set: mean and standard deviation over its seeds for each background.
+
+    worst: the same of each seed's worst background, other than none.
+    """
 
     dataset: str
     method: str
@@ -75,13 +98,17 @@ class Row:
     means: tuple[float, ...]
     deviations: tuple[float, ...]
     measure: str = "accuracy"
+    unit: str = ""
+    worst: tuple[float, float] = (0.0, 0.0)
 
     def cells(self) -> list[str]:
-        means = [number(mean, self.measure) for mean in self.means]
-        if self.seeds == 1:
-            return means
-        deviations = [number(deviation, self.measure) for deviation in self.deviations]
-        return [f"{mean}±{deviation}" for mean, deviation in zip(means, deviations, strict=True)]
+        """Of each background, and the worst, for which the poster's table of accuracies has no column."""
+        cells = [self._cell(mean, deviation) for mean, deviation in zip(self.means, self.deviations, strict=True)]
+        return cells if self.measure == "accuracy" else [*cells, self._cell(*self.worst)]
+
+    def _cell(self, mean: float, deviation: float) -> str:
+        shown = number(mean, self.measure, self.unit)
+        return shown if self.seeds == 1 else f"{shown}±{number(deviation, self.measure, self.unit)}"
 
 
 def rows(records: Sequence[dict]) -> list[Row]:
@@ -115,8 +142,13 @@ def rows(records: Sequence[dict]) -> list[Row]:
                 if missing:
                     raise InputError(f"no records of {dataset}, {method}, seed {seed} on {', '.join(missing)}")
             values = np.array([[value(run[name]) for name in BACKGROUNDS] for run in runs.values()])
-            deviations = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(len(BACKGROUNDS))
+            others = values[:, [name != "none" for name in BACKGROUNDS]]
+            worst = others.min(axis=1) if larger_is_better(records) else others.max(axis=1)
+            values = np.concatenate([values, worst[:, None]], axis=1)
+            deviations = values.std(axis=0, ddof=1) if len(runs) > 1 else np.zeros(values.shape[1])
             count = next(iter(runs.values()))["none"]["count"]
-            means = tuple(values.mean(axis=0))
-            table.append(Row(dataset, method, len(runs), count, means, tuple(deviations), measure))
+            *means, worst_mean = values.mean(axis=0)
+            *of_each, of_worst = deviations
+            numbers = tuple(means), tuple(of_each), measure, unit_of(records), (worst_mean, of_worst)
+            table.append(Row(dataset, method, len(runs), count, *numbers))
     return table

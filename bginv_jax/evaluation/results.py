@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import files
-from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
+from bginv_jax.evaluation import figures, page, predictions, scoring, table1, test_sets
 from bginv_jax.evaluation.names import in_markdown
-from bginv_jax.evaluation.records import rows
+from bginv_jax.evaluation.records import by_measure, rows
 from bginv_jax.jax_settings import own_settings
 
 _OF_BACKGROUNDS = ("table1.png", "rates.jsonl", "rates.png")
 _FILES = ("results.jsonl", "table1.md", *_OF_BACKGROUNDS)
-FILES = (*_FILES, *figures.FILES)  # what may be written
+FILES = (*_FILES, *figures.FILES, predictions.FILE)  # what may be written
 
 
 @own_settings()
@@ -32,9 +32,11 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     output = files.check_folder(output, field="output", files=FILES)
     html = None if html is None else files.check_file(html, field="html")
     records = [record for run in runs for record in scoring.score(run)]
+    trivial = {run.dataset.name: scoring.score_trivial(run) for run in runs}
+    records = [*records, *(record for of_dataset in trivial.values() for record in of_dataset)]
     of_tests = [record for run in runs for record in scoring.score_tests(run)]
     on_backgrounds = bool(rows(records))
-    tables = [table1.table(records)] if on_backgrounds else []
+    tables = [table1.table(shown) for shown in by_measure(records)] if on_backgrounds else []
     by_test = test_sets.table([*records, *of_tests])
     tables += [by_test] if by_test else []
     rates = [record for run in runs for record in scoring.sweep(run)]
@@ -53,6 +55,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does
             written += figures.write(run, records, output, without=written)
         drawn.add(run.seeds[0].config.method)
+    written += predictions.write(runs, records, output) if on_backgrounds else []
     if html is not None:
         files.write_text(html, page.render(runs, [*records, *of_tests], [output / name for name in written]))
     print("\n".join(["\n\n".join(map(table1.as_text, tables)), *lines]))

@@ -15,7 +15,7 @@ from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError, MissingDataError
 from bginv_jax.evaluation import predictors
 from bginv_jax.images.masks import overlap
-from bginv_jax.methods.tasks import Targets, Task
+from bginv_jax.tasks.contract import Shown, Targets, Task
 from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
@@ -126,16 +126,28 @@ def check_distinct(runs: Iterable[TrainedRun]) -> None:
 
 
 def record(task: Task, measures: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What a record says of all images, from the task's measures of each; other than the accuracy, it is named."""
+    """What a record says of all images, from what `measure` gives of each; other than the accuracy, it is named."""
     values = task.record(measures)
     if task.shown == "accuracy":
         return values
-    return values | {"measure": task.shown, "larger_is_better": task.larger_is_better}
+    values |= _named(Shown(task.shown, task.unit, task.larger_is_better))
+    return values | ({"beside": [_named(shown) for shown in task.beside]} if task.beside else {})
+
+
+def _named(shown: Shown) -> dict[str, Any]:
+    unit = {"unit": shown.unit} if shown.unit else {}
+    return {"measure": shown.name, **unit, "larger_is_better": shown.larger_is_better}
 
 
 def measure(task: Task, outputs: np.ndarray, targets: Targets) -> dict[str, np.ndarray]:
-    """The task's measures of each image, by name."""
-    return {name: np.asarray(values) for name, values in task.measures(outputs, targets).items()}
+    """The task's measures of each image, by name, and its statistics."""
+    measures = task.measures(outputs, targets) | (task.statistics(outputs, targets) if task.statistics else {})
+    return {name: np.asarray(values) for name, values in measures.items()}
+
+
+def join(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `measure` gave of parts of a set, as of the whole set."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def mean_class_accuracy(hits: np.ndarray, labels: np.ndarray) -> float:
@@ -154,20 +166,22 @@ def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict,
     """Scores every image of a split exactly once on each pattern, or as it is, with each seed: records by seed."""
     forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local())
     named = list(patterns_by_name)
-    outputs: list[list[list[np.ndarray]]] = [[[] for _ in named] for _ in run.seeds]
+    # Measures are kept, and no outputs: of a task with an output for each pixel these are larger than the images.
+    measured: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in named] for _ in run.seeds]
     for part in split.parts():
         kept = None if all(pattern is None for _, pattern in named) else run.dataset.kept(part)
         for i, (_, pattern) in enumerate(named):
             composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
-            for trained, found in zip(run.seeds, outputs, strict=True):
-                found[i].append(forward(trained.networks, composed))
+            for trained, found in zip(run.seeds, measured, strict=True):
+                found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
     records = []
-    for trained, found in zip(run.seeds, outputs, strict=True):
+    for trained, found in zip(run.seeds, measured, strict=True):
+        task = trained.method.task
         for (name, pattern), parts in zip(named, found, strict=True):
-            measures = measure(trained.method.task, np.concatenate(parts), split.targets)
+            measures = join(parts)
             head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed, **name}
-            records.append(head | record(trained.method.task, measures))
-            if pattern is None and "accuracy" in measures and (run.dataset.by_class or run.dataset.tests):
+            records.append(head | record(task, measures))
+            if pattern is None and task.classes and (run.dataset.by_class or run.dataset.tests):
                 records[-1]["mean_class_accuracy"] = mean_class_accuracy(measures["accuracy"], split.targets)
     return records
 
@@ -183,6 +197,19 @@ def score(run: TrainedRun) -> list[dict]:
     drawn = {name: draw(run.dataset.size) for name, draw in patterns.BACKGROUNDS.items()} | {"none": None}
     named = (({"background": name}, pattern) for name, pattern in drawn.items())
     return _score(run, run.dataset.test, named)
+
+
+def score_trivial(run: TrainedRun) -> list[dict]:
+    """A record for each of the table's backgrounds of who looks at no image, with its title as "method"; or []."""
+    task, test = run.seeds[0].method.task, run.dataset.test
+    if task.trivial is None or not run.dataset.marked:
+        return []
+    answer = np.asarray(task.trivial.answer(run.dataset.train.targets))
+    parts = [
+        measure(task, np.tile(answer, (len(part.images), *[1] * answer.ndim)), part.targets) for part in test.parts()
+    ]
+    head = {"dataset": run.dataset.name, "method": task.trivial.title, "seed": 0}
+    return [head | {"background": name} | record(task, join(parts)) for name in patterns.BACKGROUNDS]
 
 
 def score_tests(run: TrainedRun) -> list[dict]:

@@ -21,7 +21,8 @@ from jax.tree_util import Partial
 from bginv_jax.backgrounds import families
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float
-from bginv_jax.methods.tasks import CLASSIFICATION, Task
+from bginv_jax.tasks.classification import CLASSIFICATION
+from bginv_jax.tasks.contract import Task
 
 Predict = Callable[[Any], Any]
 

@@ -14,7 +14,7 @@ from bginv_jax import files
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
 from bginv_jax.evaluation.names import in_chart, in_markdown, shown
 from bginv_jax.evaluation.predictors import Trained
-from bginv_jax.evaluation.records import measure_of, measure_title, rows, title, value
+from bginv_jax.evaluation.records import heading, measure_of, rows, title, value
 from bginv_jax.methods.schedule import make_phases
 
 # Table 1 of the poster, in percent, in the order of BACKGROUNDS.
@@ -70,8 +70,8 @@ def overlaps(values: Sequence[float]) -> str:
 
 
 def heads(records: Sequence[dict]) -> list[str]:
-    """What is measured, and where."""
-    return [measure_title(measure_of(records)), *_COLUMNS]
+    """What is measured, and where; of another measure than the accuracy also the worst of all backgrounds but none."""
+    return [heading(records), *_COLUMNS, *([] if measure_of(records) == "accuracy" else ["Worst"])]
 
 
 def table(records: Sequence[dict]) -> list[list[str]]:
@@ -146,20 +146,20 @@ def draw_digit(size: int = 32) -> np.ndarray:
 
 def picture(records: Sequence[dict], path: str | Path) -> None:
     """Writes Table 1 as a PNG: a digit on each background above the rows, as in the poster's figure 1."""
-    first, *heading = heads(records)
-    shown = [Line(first, heading, False), *lines(records)]
+    first, *columns = heads(records)
+    shown = [Line(first, columns, False), *lines(records)]
     title_share = min(0.5, 0.05 + 0.007 * max(len(line.title) for line in shown))
     height = 1.15 + 0.3 * len(shown)
     figure = Figure(figsize=(11, height), dpi=150)
     digit = draw_digit()[None, ..., None]
-    cell = (1 - title_share) / len(BACKGROUNDS)
+    cell = (1 - title_share) / len(columns)
     side = 0.92 * cell * 11 / height
     for i, name in enumerate(BACKGROUNDS):
         axes = figure.add_axes((title_share + cell * (i + 0.04), 1 - side - 0.05 / height, cell * 0.92, side))
         axes.imshow(compose_test(digit, name)[0, ..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set(xticks=[], yticks=[])
     top = (1 - side) * height - 0.25  # inches
-    places = [title_share + cell * (i + 0.5) for i in range(len(BACKGROUNDS))]
+    places = [title_share + cell * (i + 0.5) for i in range(len(columns))]
     for y, line in enumerate(shown):
         style: dict[str, Any] = {"fontsize": 10, "color": "0.4" if line.poster else "black", "va": "center"}
         style["fontweight"] = "normal" if line.poster or y == 0 else "bold"
@@ -195,11 +195,9 @@ def rate_picture(records: Sequence[dict], path: str | Path) -> None:
             markersize=4,
             label=in_chart(title(method) + (f", {dataset}" if several else "")),
         )
-    measure = measure_of(records)
-    axes.set(
-        xlabel="share of white pixels in the background", ylabel=measure_title(measure).lower(), xlim=(-0.01, 1.01)
-    )
-    if measure == "accuracy":
+    what = heading(records)
+    axes.set(xlabel="share of white pixels in the background", ylabel=what[0].lower() + what[1:], xlim=(-0.01, 1.01))
+    if measure_of(records) == "accuracy":
         axes.set_ylim(0, 102)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="best")

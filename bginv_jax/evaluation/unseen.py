@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,22 +21,31 @@ from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.backgrounds.settings import Setting, set_before, vary
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring, table1
-from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, value
+from bginv_jax.evaluation.records import by_measure, heading, larger_is_better, measure_of, number, unit_of, value
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.methods.tasks import Targets, Task
+from bginv_jax.tasks.contract import Targets, Task
 from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
 
 FILES = ("unseen.jsonl", "unseen.md")
+
+_TOGETHER = 1000  # images; bounds the memory of outputs for each pixel
 _EVERY = "every"
 GROUPS = {
     "report": families.REPORT,
     "development": families.DEVELOPMENT,
     **{f"fold{i}": fold for i, fold in enumerate(families.FOLDS)},
 }
+
+
+class Measured(NamedTuple):
+    """What `scoring.measure` gives of the images in a setting, and how bad each is, (N,), larger for worse."""
+
+    values: dict[str, np.ndarray]
+    harm: np.ndarray
 
 
 def measure_settings(
@@ -45,8 +55,8 @@ def measure_settings(
     objects: np.ndarray,
     targets: Targets,
     settings: Sequence[Setting],
-) -> list[dict[str, np.ndarray]]:
-    """The task's measures of each image in each setting, by name: (N,).
+) -> list[Measured]:
+    """What the task measures of each image in each setting.
 
     Args:
       predict: images (N, S, S, C) -> outputs.
@@ -56,8 +66,32 @@ def measure_settings(
       targets: with a leading N.
       settings: of `vary`.
     """
-    composed = set_before(x, objects, settings)
-    return [scoring.measure(task, predict(images), targets) for images in composed]
+    measured: list[list[Measured]] = [[] for _ in settings]
+    for start in range(0, len(x), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        of_part = jax.tree.map(lambda leaf, part=part: leaf[part], targets)
+        for parts, composed in zip(measured, set_before(x[part], objects[part], settings), strict=True):
+            parts.append(_measure(task, predict(composed), of_part))
+    return [
+        Measured(scoring.join([one.values for one in parts]), np.concatenate([one.harm for one in parts]))
+        for parts in measured
+    ]
+
+
+def _measure(task: Task, outputs: np.ndarray, targets: Targets) -> Measured:
+    """The harm is what the task shows, or its loss where that is a value of whole sets alone."""
+    values = scoring.measure(task, outputs, targets)
+    if task.shown not in values:
+        return Measured(values, np.asarray(task.loss(jnp.asarray(outputs), targets)))
+    shown = values[task.shown].astype(np.float32)
+    return Measured(values, -shown if task.larger_is_better else shown)
+
+
+def _worst(measured: Sequence[Measured]) -> dict[str, np.ndarray]:
+    """What was measured of each image in its worst setting."""
+    worst = np.argmax([one.harm for one in measured], axis=0)
+    places = np.arange(len(worst))
+    return {name: np.stack([one.values[name] for one in measured])[worst, places] for name in measured[0].values}
 
 
 def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
@@ -69,9 +103,8 @@ def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
         task = one.method.task
         predict = partial(forward, one.networks)
         measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
-        worst = np.min if task.larger_is_better else np.max
-        measured.append({name: worst([measures[name] for measures in measured], axis=0) for name in measured[0]})
-        for setting, measures in zip([*settings, whole], measured, strict=True):
+        measures_by_setting = [*(one.values for one in measured), _worst(measured)]
+        for setting, measures in zip([*settings, whole], measures_by_setting, strict=True):
             head = {"dataset": run.dataset.name, "workdir": run.workdir.name, "seed": one.config.seed}
             head |= {"family": setting.family, "halo": setting.halo, "contrast": setting.contrast}
             records.append(head | scoring.record(task, measures))
@@ -80,13 +113,14 @@ def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
     return records
 
 
-def _mean_and_worst(records: Sequence[dict], measure: str) -> list[str]:
+def _mean_and_worst(records: Sequence[dict]) -> list[str]:
     """Over the settings, and then the mean over the seeds."""
     by_seed: dict[int, list[float]] = {}
     for record in records:
         by_seed.setdefault(record["seed"], []).append(value(record))
     worst = min if larger_is_better(records) else max
-    return [number(float(np.mean([how(values) for values in by_seed.values()])), measure) for how in (np.mean, worst)]
+    means = [float(np.mean([how(values) for values in by_seed.values()])) for how in (np.mean, worst)]
+    return [number(mean, measure_of(records), unit_of(records)) for mean in means]
 
 
 def table(records: Sequence[dict]) -> list[list[str]]:
@@ -100,9 +134,9 @@ def table(records: Sequence[dict]) -> list[list[str]]:
     every = "right on every one" if measure == "accuracy" else "each image's worst"
     parts[every] = [record for record in records if record["family"] == _EVERY]
     runs = list(dict.fromkeys(record["workdir"] for record in records))
-    cells = [[measure_title(measure), *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
+    cells = [[heading(records), *(f"{run}, {what}" for run in runs for what in ("mean", "worst"))]]
     for title, part in parts.items():
-        found = (_mean_and_worst([one for one in part if one["workdir"] == run], measure) for run in runs)
+        found = (_mean_and_worst([one for one in part if one["workdir"] == run]) for run in runs)
         cells.append([title, *(cell for pair in found for cell in pair)])
     return cells
 
@@ -162,6 +196,7 @@ def write(
         shape = {"size": run.dataset.size, "channels": run.dataset.shape[-1]}
         records += score(run, vary(draw(families, count, photographs, seed=seed, **shape)))
     files.write_json_lines(output / "unseen.jsonl", records)
-    files.write_text(output / "unseen.md", table1.as_markdown(table(records)))
-    print(table1.as_text(table(records)))
+    tables = [table(shown) for shown in by_measure(records)]
+    files.write_text(output / "unseen.md", "\n".join(map(table1.as_markdown, tables)))
+    print("\n\n".join(map(table1.as_text, tables)))
     print(f"written to {output}: unseen.jsonl, unseen.md")

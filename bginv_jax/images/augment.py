@@ -72,6 +72,19 @@ def in_sight(moves: Moves, size: int) -> jax.Array:
     return within.all(axis=1).reshape(-1, size, size, 1)
 
 
+def _pixels(size: int) -> jax.Array:
+    """The row and column of every pixel from the centre: (2, size * size)."""
+    return jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - (size - 1) / 2
+
+
+def turns(degrees: jax.Array, size: int) -> Moves:
+    """The moves that turn images of `size` pixels about their centre, counter-clockwise, by degrees (N,)."""
+    radians = jnp.deg2rad(degrees)
+    cos, sin = jnp.cos(radians), jnp.sin(radians)
+    matrix = jnp.stack([jnp.stack([cos, sin], axis=-1), jnp.stack([-sin, cos], axis=-1)], axis=-2)
+    return Moves(matrix, jnp.zeros((len(degrees), 2)), matrix @ _pixels(size) + (size - 1) / 2)
+
+
 def draw_moves(
     keys: jax.Array,
     size: int,
@@ -86,8 +99,7 @@ def draw_moves(
     """Random moves of images of `size` pixels, one key for each; None if no option moves them. Options as `augment`."""
     if not (rotation or shift or shear or zoom or elastic or flip):
         return None
-    centre = (size - 1) / 2
-    pixels = jnp.stack(jnp.meshgrid(jnp.arange(size), jnp.arange(size), indexing="ij")).reshape(2, -1) - centre
+    centre, pixels = (size - 1) / 2, _pixels(size)
 
     def draw(key):
         matrix, offset = _inverse_affine(key, size, rotation=rotation, shift=shift, shear=shear, zoom=zoom, flip=flip)

@@ -1,1 +1,1 @@
-"""What is trained: tasks, methods, and which networks learn when."""
+"""What is trained: methods, and which networks learn when."""

@@ -11,10 +11,10 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.images import attention
 from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
-from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.averaging import predicting
 from bginv_jax.networks.classifiers import LocalClassifier
 from bginv_jax.networks.contract import Network, Variables, flax_network
+from bginv_jax.tasks.contract import Task
 
 
 def make_attention(

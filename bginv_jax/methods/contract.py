@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 
 from bginv_jax.data.dataset import Description
-from bginv_jax.methods.tasks import Targets, Task
 from bginv_jax.networks.contract import Variables
+from bginv_jax.tasks.contract import Targets, Task
 
 Networks = Mapping[str, Variables]
 Metrics = dict[str, jax.Array]

@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
+from bginv_jax.images.compose import Variation, compose, painter_keys, varied_masks, vary_and_compose
 from bginv_jax.images.light import recolour
 from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
-from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
 from bginv_jax.networks.generators import MaskGenerator, at_size, background_source
+from bginv_jax.tasks.contract import Task
 
 MASKS = ("learned", "nonzero")
 FILLS = ("black", "backdrop", "border")
@@ -103,17 +103,27 @@ def make_proposal(
         x = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
         return jnp.concatenate([batch.images[:kept], x]), cost, changed
 
+    def visible(keys, batch, m):
+        """The targets of the batch whose objects are cut out with masks m."""
+        kept, targets = batch.layout.kept, batch.targets
+        if task.visible is None:
+            return targets
+        part = jax.tree.map(lambda leaf: leaf[kept:], targets)
+        part = task.visible(part, varied_masks(keys[kept:], m[kept:], variation))
+        return jax.tree.map(lambda leaf, seen: jnp.concatenate([leaf[:kept], seen]), targets, part)
+
     def objective(keys, networks, batch, active):
-        x, m = batch.images, batch.masks
+        x, m, targets = batch.images, batch.masks, batch.targets
         total, metrics, changed = jnp.zeros(()), {}, {}
         if "f_m" in active:
             total, m, metrics, changed["f_m"] = mask_terms(networks, batch, network_key(keys, 1))
         if "f_b" in active:
             x, brightness, changed["f_b"] = set_before(keys, networks, batch, m)
+            targets = visible(keys, batch, m)
             total -= brightness
         if "f" in active or "f_b" in active:
             outputs, changed["f"] = f.apply(networks["f"], x, train="f" in active, key=network_key(keys, 0))
-            measures = task.metrics(outputs, batch.targets)
+            measures = task.metrics(outputs, targets)
             metrics |= measures
             total += measures["loss"]
         return total, (metrics, changed)

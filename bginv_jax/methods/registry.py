@@ -8,7 +8,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.methods import attention, proposal, vanilla
 from bginv_jax.methods.configured import in_views
 from bginv_jax.methods.contract import Method, Recipe
-from bginv_jax.methods.tasks import TASKS
+from bginv_jax.tasks.registry import TASKS
 
 METHODS: dict[str, Recipe] = {
     "vanilla": Recipe(("f",), vanilla.make),

@@ -5,8 +5,8 @@ from ml_collections import ConfigDict
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
-from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.contract import Network
+from bginv_jax.tasks.contract import Task
 
 
 def make_vanilla(f: Network, task: Task) -> Method:

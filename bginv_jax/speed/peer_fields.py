@@ -59,6 +59,7 @@ FIELDS: dict[str, str | Only] = {
     "data.channels": SHARED,
     "data.stream": SHARED,
     "data.validation_share": SHARED,
+    "data.targets": SHARED,
     "data.studio": SHARED,
     "augment.rotation": READ,
     "augment.shift": READ,

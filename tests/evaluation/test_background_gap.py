@@ -15,8 +15,9 @@ from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import background_gap, scoring
 from bginv_jax.evaluation.predictors import Trained
-from bginv_jax.methods.tasks import classification, regression
 from bginv_jax.networks.classifiers import CLASSIFIERS
+from bginv_jax.tasks.classification import classification
+from bginv_jax.tasks.regression import regression
 from tests.conftest import changed, make_tiny_config, write_pictures, write_workdir
 from tests.training.toys import Linear
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bginv_jax.evaluation import unseen
-from bginv_jax.methods.tasks import Task
+from bginv_jax.tasks.contract import Task
 
 
 def test_halos_and_contrasts_come_in_all_pairs():
@@ -26,7 +26,7 @@ def test_hits_by_hand():
     measured = unseen.measure_settings(
         lambda x: x.sum(axis=(1, 2, 3)), task, x, x > 0, np.array([81, expected[2]]), settings
     )
-    hits = [measures["hit"] for measures in measured]
+    hits = [one.values["hit"] for one in measured]
     np.testing.assert_array_equal(hits, [[True, False], [False, False], [False, True]])
 
 

@@ -1,5 +1,7 @@
 """The proposal's objective against values worked out by hand."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,9 +13,9 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods import registry
 from bginv_jax.methods.proposal import MaskOptions, make_proposal
-from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.contract import flax_network
 from bginv_jax.networks.generators import MaskGenerator
+from bginv_jax.tasks.contract import Task
 from tests.methods.toys import F_B, F_M, HALF, SQUARES, F, X, batch, fixed, gradients, noted, objective, scalar, source
 
 MASK = MaskOptions(binarize="none", area=0.2, area_weight=3.0, variation_weight=0.5)
@@ -188,6 +190,32 @@ def test_halo_grows_each_mask_by_its_own_radius():
     _, metrics = objective(method, method.init(keys[0]), points, ("f", "f_b"), keys)
     assert metrics["close"] == 1
     assert 10 < metrics["loss"] < 14  # (1 + 5 + 13 + 29) / 4 = 12
+
+
+def test_targets_of_composites_are_of_what_their_masks_show():
+    """Of an image that keeps its background they stay, and f_m learns from whole ones."""
+    seen = dataclasses.replace(SQUARES, visible=lambda targets, masks: targets * masks.mean(axis=(1, 2, 3)))
+    method, networks = _method(task=seen), _method().init(jax.random.key(0))
+    _, metrics = objective(method, networks, batch(masks=HALF, kept=1), ("f", "f_b"))
+    composed = (0.8 + 0.75) / 2
+    assert metrics["loss"] == pytest.approx(((2 * 0.4 - 1) ** 2 + (2 * composed - 2 * 0.5) ** 2) / 2)
+    _, joint = objective(method, networks, batch(), ("f", "f_m", "f_b"))
+    _, alone = objective(_method(), networks, batch(), ("f_m",))
+    assert joint["mask_loss"] == alone["mask_loss"]
+
+
+def test_what_masks_show_is_what_is_left_after_they_grew():
+    shape = (32, 9, 9, 1)
+    black = fixed(lambda x: (x == 0).sum(axis=(1, 2, 3)).astype(jnp.float32))
+    task = _outputs_as_loss(lambda outputs, targets: {"close": outputs == targets})
+    task = dataclasses.replace(task, visible=lambda targets, masks: masks.sum(axis=(1, 2, 3)))
+    painter = source(fixed(lambda z: z), lambda key: jnp.ones(shape[1:]))
+    method = _method(black, F_M, painter, task, variation=Variation(halo=3))
+    points = batch(jnp.zeros(shape), jnp.zeros(32), masks=jnp.zeros(shape).at[:, 4, 4].set(1.0))
+    keys = jax.random.split(jax.random.key(1), 32)
+    _, metrics = objective(method, method.init(keys[0]), points, ("f", "f_b"), keys)
+    assert metrics["close"] == 1
+    assert metrics["loss"] > 5
 
 
 def test_nonzero_masks_need_no_network():

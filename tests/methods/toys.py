@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from bginv_jax.methods.contract import Batch, Layout
-from bginv_jax.methods.tasks import Task
 from bginv_jax.networks.contract import BackgroundSource, Network, stateless
+from bginv_jax.tasks.contract import Task
 
 
 def scalar(weight, apply):

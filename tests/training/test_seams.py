@@ -18,9 +18,10 @@ from bginv_jax.data import sources
 from bginv_jax.evaluation import figures, page, results, scoring, table1, unseen
 from bginv_jax.methods.contract import Layout, Recipe
 from bginv_jax.methods.registry import METHODS
-from bginv_jax.methods.tasks import TASKS, Task
 from bginv_jax.methods.vanilla import make_vanilla
 from bginv_jax.networks.contract import flax_network, stateless
+from bginv_jax.tasks.contract import Task
+from bginv_jax.tasks.registry import TASKS
 from bginv_jax.training import checkpoints, loop
 from bginv_jax.training.feed import BatchPlan
 from bginv_jax.training.state import init_state, make_optimizers

@@ -10,9 +10,9 @@ import pytest
 
 from bginv_jax.images.pixels import as_float
 from bginv_jax.methods.contract import Batch, Layout
-from bginv_jax.methods.tasks import Task
 from bginv_jax.methods.vanilla import make_vanilla
 from bginv_jax.networks.contract import stateless
+from bginv_jax.tasks.contract import Task
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import step
 from bginv_jax.training.feed import BatchPlan, draw_order

@@ -11,8 +11,8 @@ from bginv_jax.images.compose import Variation
 from bginv_jax.methods.contract import Layout, Method
 from bginv_jax.methods.proposal import MaskOptions, make_proposal
 from bginv_jax.methods.schedule import make_phases
-from bginv_jax.methods.tasks import classification
 from bginv_jax.networks.contract import BackgroundSource, flax_network
+from bginv_jax.tasks.classification import classification
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.feed import BatchPlan, Resident, ResidentFeed
 from bginv_jax.training.state import Optimizers, TrainState, init_state, make_optimizers

@@ -7,7 +7,9 @@ import pytest
 from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.methods.tasks import CLASSIFICATION, TASKS, classification, regression
+from bginv_jax.tasks.classification import CLASSIFICATION, classification
+from bginv_jax.tasks.registry import TASKS
+from bginv_jax.tasks.regression import regression
 from tests.methods.toys import SQUARES
 
 

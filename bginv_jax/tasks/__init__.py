@@ -1,0 +1,1 @@
+"""What is learned: each task is a file, with its loss, its measures and how its predictions are told and drawn."""
