@@ -273,7 +273,8 @@ def load_pure(
 
     def apply(variables: Networks, images: jax.Array) -> jax.Array:
         forks.refuse()
-        padded = pad_to(as_float(jnp.asarray(images)).astype(jnp.float32), size)
+        images = jnp.asarray(images)
+        padded = pad_to(as_float(images).astype(jnp.float32), size)
         some = padded if len(padded) else jnp.zeros((1, *padded.shape[1:]))  # a network need not know what none is
         outputs = trained.method.predict(variables, some)[: len(padded)].astype(jnp.float32)
         height, width = images.shape[1:3]
