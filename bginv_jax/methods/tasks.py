@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.augment import Moves
+from bginv_jax.worlds.registry import KIND, WORLDS
 
 Targets = Any
 Measures = dict[str, jax.Array]
@@ -102,6 +103,30 @@ def regression(target_shape: tuple[int, ...] = ()) -> Task:
     )
 
 
+def q_learning(action_names: Sequence[str]) -> Task:
+    """The Huber loss of Q(image, action) and what the action was worth (Mnih et al. 2015); targets are a pytree.
+
+    Targets have "action", int (N,), and "value", float (N,): the reward, and what the target network says of the plain
+    picture that followed. Reported is the error of the value.
+
+    Args:
+      action_names: one for each output.
+    """
+
+    def errors(outputs, targets):
+        rows = jnp.arange(len(outputs))
+        return jnp.asarray(outputs)[rows, targets["action"]] - targets["value"]
+
+    return Task(
+        outputs=len(action_names),
+        loss=lambda outputs, targets: optax.huber_loss(errors(outputs, targets)),
+        measures=lambda outputs, targets: {"value_error": jnp.abs(errors(outputs, targets))},
+        shown="value_error",
+        larger_is_better=False,
+        describe=lambda outputs: [action_names[i] for i in np.argmax(outputs, axis=-1)],
+    )
+
+
 def _classification(config: ConfigDict, description: Description) -> Task:
     if not description.class_names:
         raise InputError(f"config.task is 'classification', but data set {description.name} has no classes")
@@ -116,5 +141,20 @@ def _regression(config: ConfigDict, description: Description) -> Task:
     return regression(description.target_shape)
 
 
+def _q_learning(config: ConfigDict, description: Description) -> Task:
+    kind, _, name = description.name.partition(":")
+    if kind != KIND:
+        raise InputError(f"config.task is 'q_learning', but data set {description.name} is no {KIND}:NAME")
+    if config.label_smoothing:
+        raise InputError(
+            f"config.label_smoothing is {config.label_smoothing}; allowed with config.task q_learning: 0.0"
+        )
+    return q_learning(WORLDS[name].actions)
+
+
 # By config.task: (config, description of the data) -> Task.
-TASKS: dict[str, Callable[..., Task]] = {"classification": _classification, "regression": _regression}
+TASKS: dict[str, Callable[..., Task]] = {
+    "classification": _classification,
+    "regression": _regression,
+    "q_learning": _q_learning,
+}

@@ -63,12 +63,13 @@ def open_manager(workdir: str | Path, *, kept: int | None = None) -> Manager:
     return ocp.CheckpointManager(path, options=options, item_names=tuple(handlers), item_handlers=handlers)
 
 
+_OPTIONAL = ("statistics", "memory")
+
+
 def _saved(train_state: TrainState) -> dict[str, Any]:
-    """A state, or its shapes, as the tree that is written: without statistics where no network has any."""
+    """A state, or its shapes, as the tree that is written: without statistics or memory where there is none."""
     tree = train_state._asdict()
-    if not jax.tree.leaves(train_state.statistics):
-        del tree["statistics"]
-    return tree
+    return {name: part for name, part in tree.items() if name not in _OPTIONAL or jax.tree.leaves(part)}
 
 
 @jax.jit
