@@ -11,13 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import files
-from bginv_jax.evaluation import figures, page, scoring, table1, test_sets
+from bginv_jax.evaluation import figures, page, playing, scoring, table1, test_sets
 from bginv_jax.evaluation.records import rows
 from bginv_jax.jax_settings import own_settings
 
 _OF_BACKGROUNDS = ("table1.png", "rates.jsonl", "rates.png")
 _FILES = ("results.jsonl", "table1.md", *_OF_BACKGROUNDS)
 FILES = (*_FILES, *figures.FILES)  # what may be written
+
+
+def _trivial(run: scoring.TrainedRun) -> str:
+    """What a player without eyes reaches, '' of images that nobody acts on."""
+    if run.world is None:
+        return ""
+    share = playing.play_at_random(run.world, episodes=scoring.EPISODES)["share_of_best"].mean()
+    return f"{run.dataset.name}: random actions reach a share of best of {share:.3g}"
 
 
 @own_settings()
@@ -42,6 +50,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         files.write_json_lines(output / "rates.jsonl", rates)
         table1.rate_picture(rates, output / "rates.png")
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
+    lines += list(dict.fromkeys(trivial for run in runs if (trivial := _trivial(run))))
     text = [*map(table1.as_markdown, tables), "".join(f"- {line}\n" for line in lines)]
     files.write_text(output / "table1.md", "\n".join(text))
     written = [name for name in _FILES if on_backgrounds or name not in _OF_BACKGROUNDS]

@@ -19,7 +19,7 @@ from bginv_jax import files
 from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import scoring, table1
+from bginv_jax.evaluation import playing, scoring, table1
 from bginv_jax.evaluation.records import larger_is_better, measure_of, measure_title, number, value
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.compose import compose
@@ -31,6 +31,7 @@ from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
 
+EPISODES = 40  # that are played in each setting
 FILES = ("unseen.jsonl", "unseen.md")
 HALOS = (0, 1, 2, 3, 4)  # pixels that are kept around an object
 CONTRASTS = (1.0, 0.75, 0.5, 0.25)  # what a background is multiplied by
@@ -99,12 +100,18 @@ def measure_settings(
 def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
     """A record for each seed and setting; and of each seed one of family "every": of each image the worst setting."""
     forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local(), chunk=250)
+    play = playing.make_player(run.world, run.seeds[0].method.predict, episodes=EPISODES) if run.world else None
     test, whole = run.dataset.test, Setting(_EVERY, np.zeros(0), 0, 0.0)
     records = []
     for one in run.seeds:
         task = one.method.task
         predict = partial(forward, one.networks)
-        measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
+        if play:
+            measured = [
+                play(one.networks, each.background, halo=each.halo, contrast=each.contrast) for each in settings
+            ]
+        else:
+            measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
         worst = np.min if task.larger_is_better else np.max
         measured.append({name: worst([measures[name] for measures in measured], axis=0) for name in measured[0]})
         for setting, measures in zip([*settings, whole], measured, strict=True):

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.augment import Moves
-from bginv_jax.worlds.registry import KIND, WORLDS
+from bginv_jax.worlds.registry import KIND, find_world
 
 Targets = Any
 Measures = dict[str, jax.Array]
@@ -36,7 +36,8 @@ class Task:
 
     loss(outputs, targets) -> (N,), what f and f_m minimise and f_b maximises.
     measures(outputs, targets) -> {name: (N,)}, what is reported; of JAX's arrays in training, of NumPy's in scoring.
-    shown: which of them a table shows, and `larger_is_better` whether that is good.
+    shown: which of them a table shows, or of those of `evaluation.playing` where f acts, and `larger_is_better` whether
+      that is good.
     record(measures) -> what a record says of all images, among it `shown`; by default the count and the means, of an
       accuracy in percent.
     move(targets, moves) -> the targets of images that were moved so (`images.augment.Moves`); by default they stay.
@@ -107,7 +108,7 @@ def q_learning(action_names: Sequence[str]) -> Task:
     """The Huber loss of Q(image, action) and what the action was worth (Mnih et al. 2015); targets are a pytree.
 
     Targets have "action", int (N,), and "value", float (N,): the reward, and what the target network says of the plain
-    picture that followed. Reported is the error of the value.
+    picture that followed. What tables show is measured by playing.
 
     Args:
       action_names: one for each output.
@@ -121,8 +122,7 @@ def q_learning(action_names: Sequence[str]) -> Task:
         outputs=len(action_names),
         loss=lambda outputs, targets: optax.huber_loss(errors(outputs, targets)),
         measures=lambda outputs, targets: {"value_error": jnp.abs(errors(outputs, targets))},
-        shown="value_error",
-        larger_is_better=False,
+        shown="share_of_best",
         describe=lambda outputs: [action_names[i] for i in np.argmax(outputs, axis=-1)],
     )
 
@@ -142,14 +142,14 @@ def _regression(config: ConfigDict, description: Description) -> Task:
 
 
 def _q_learning(config: ConfigDict, description: Description) -> Task:
-    kind, _, name = description.name.partition(":")
-    if kind != KIND:
+    world = find_world(description.name)
+    if world is None:
         raise InputError(f"config.task is 'q_learning', but data set {description.name} is no {KIND}:NAME")
     if config.label_smoothing:
         raise InputError(
             f"config.label_smoothing is {config.label_smoothing}; allowed with config.task q_learning: 0.0"
         )
-    return q_learning(WORLDS[name].actions)
+    return q_learning(world.actions)
 
 
 # By config.task: (config, description of the data) -> Task.

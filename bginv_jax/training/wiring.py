@@ -41,7 +41,7 @@ from bginv_jax.training.state import (
 )
 from bginv_jax.training.step import Learning, make_train_step
 from bginv_jax.worlds.contract import World
-from bginv_jax.worlds.registry import WORLDS
+from bginv_jax.worlds.registry import find_world
 
 _SAMPLE = 2000  # images; enough to tell a backdrop from what stands before it
 _CACHE_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a CPU core
@@ -64,7 +64,7 @@ class Run:
     @property
     def world(self) -> World | None:
         """What is played, with task q_learning."""
-        return WORLDS[self.dataset.name.partition(":")[2]] if self.config.task == "q_learning" else None
+        return find_world(self.dataset.name) if self.config.task == "q_learning" else None
 
     @property
     def several_seeds(self) -> bool:
