@@ -60,7 +60,7 @@ FIELDS: dict[str, Field] = {
     "classifier": Field(
         "cnn",
         "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, one for photographs, "
-        "or a Flax module of your own",
+        "the authors' with a quarter of its channels, or a Flax module of your own",
         lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
         is_classifier,
     ),

@@ -128,7 +128,7 @@ def test_the_defaults_are_valid_and_described():
         (
             "data.source",
             "mnist",
-            r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME, idx:FOLDER or folder:PATH",
+            r"config.data.source is 'mnist'; allowed: mnist_5k, tfds:NAME, idx:FOLDER, folder:PATH or world:NAME",
         ),
         ("data.train_split", "", r"config.data.train_split is ''; allowed"),
         ("data.channels", 2, r"config.data.channels is 2; allowed: 0, 1 or 3"),

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.augment import Moves
+from bginv_jax.worlds.contract import SIDE
 from bginv_jax.worlds.registry import KIND, find_world
 
 Targets = Any
@@ -145,10 +146,15 @@ def _q_learning(config: ConfigDict, description: Description) -> Task:
     world = find_world(description.name)
     if world is None:
         raise InputError(f"config.task is 'q_learning', but data set {description.name} is no {KIND}:NAME")
-    if config.label_smoothing:
+    seen = (SIDE, SIDE, 1)
+    if description.input_shape != seen:
         raise InputError(
-            f"config.label_smoothing is {config.label_smoothing}; allowed with config.task q_learning: 0.0"
+            f"config.data.image_size and config.data.channels make images of {description.input_shape}; allowed with "
+            f"{description.name}, whose pictures are of {seen}: 0 and 0"
         )
+    for field, value in (("label_smoothing", config.label_smoothing), ("augment.flip", config.augment.flip)):
+        if value:  # in a mirror left is right
+            raise InputError(f"config.{field} is {value}; allowed with config.task q_learning: {type(value)()}")
     return q_learning(world.actions)
 
 

@@ -108,9 +108,9 @@ STAGED: dict[str, StagedClassifier] = {
 CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "cnn": Classifier,
     "vgg": functools.partial(Classifier, convolutions=2, hidden=32),
-    "small": functools.partial(Classifier, width=8),
     "lenet": LeNet,
     **{name: kind.make for name, kind in STAGED.items()},
+    "small": functools.partial(Classifier, width=8),
 }
 
 _USERS_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
