@@ -3,21 +3,21 @@
 python -m bginv_jax.evaluate --workdir=DIR [--workdir=DIR2 ...] [--output=DIR] [--html=FILE]
 
 Writes results.jsonl (a record for each data set, method, seed and background, and further test set), table1.md and
-table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; and with --html all
-of it as one page.
+table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; of worlds that were
+played curve.png, the returns in training; and with --html all of it as one page.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import files
-from bginv_jax.evaluation import figures, page, playing, scoring, table1, test_sets
+from bginv_jax.evaluation import curves, figures, page, playing, scoring, table1, test_sets
 from bginv_jax.evaluation.records import rows
 from bginv_jax.jax_settings import own_settings
 
 _OF_BACKGROUNDS = ("table1.png", "rates.jsonl", "rates.png")
 _FILES = ("results.jsonl", "table1.md", *_OF_BACKGROUNDS)
-FILES = (*_FILES, *figures.FILES)  # what may be written
+FILES = (*_FILES, *figures.FILES, curves.FILE)  # what may be written
 
 
 def _trivial(run: scoring.TrainedRun) -> str:
@@ -61,6 +61,10 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does
             written += figures.write(run, records, output, without=written)
         drawn.add(run.seeds[0].config.method)
+    played = [run for run in runs if run.world is not None]
+    if played:
+        curves.picture(played, output / curves.FILE)
+        written.append(curves.FILE)
     if html is not None:
         files.write_text(html, page.render(runs, [*records, *of_tests], [output / name for name in written]))
     print("\n".join(["\n\n".join(map(table1.as_text, tables)), *lines]))
