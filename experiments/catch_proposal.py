@@ -10,7 +10,7 @@ def get_config():
     config = default_config()
     config.task, config.data.source = "q_learning", "world:catch"
     config.classifier, config.classifier_average = "small", 0.99
-    config.batch_size, config.steps = 32, 4000
+    config.batch_size, config.steps = 32, 6000
     config.schedule = ("f:1500", "f_m:500", "f+f_b:4000")
     config.mask.update({"width": 8, "area": 0.05})
     config.background.width = 32
