@@ -3,7 +3,8 @@
 What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pure`.
 
 What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
-`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`),
+`MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`,
+`q_learning`),
 the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what it learns from
 (`Batch`, `Layout`), and composites (`compose`).
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bginv_jax.images.compose import Variation, compose
     from bginv_jax.methods.contract import Batch, Layout, Method
     from bginv_jax.methods.proposal import MaskOptions, make_proposal
-    from bginv_jax.methods.tasks import Task, classification, regression
+    from bginv_jax.methods.tasks import Task, classification, q_learning, regression
     from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
     from bginv_jax.networks.generators import MaskGenerator, background_source
 
@@ -48,6 +49,7 @@ __all__ = [
     "load_predictor",
     "load_pure",
     "make_proposal",
+    "q_learning",
     "regression",
     "stateless",
 ]
@@ -73,6 +75,7 @@ _ROOMS = {
     "load_predictor": "bginv_jax.evaluation.predictors",
     "load_pure": "bginv_jax.evaluation.predictors",
     "make_proposal": "bginv_jax.methods.proposal",
+    "q_learning": "bginv_jax.methods.tasks",
     "regression": "bginv_jax.methods.tasks",
     "stateless": "bginv_jax.networks.contract",
 }
