@@ -4,9 +4,8 @@ What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pur
 
 What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
 `MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`,
-`q_learning`),
-the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what it learns from
-(`Batch`, `Layout`), and composites (`compose`).
+`q_learning`), the poster's objective (`make_proposal` of them, with `MaskOptions` and `Variation`, is a `Method`), what
+it learns from (`Batch`, `Layout`), and composites (`compose`).
 
 What one scores with: `BACKGROUNDS` and `compose_test`, the poster's, and `families`, random ones.
 
