@@ -4,8 +4,8 @@ What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pur
 
 What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
 `MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`,
-or one's own, with `Shown` and `Trivial`), the poster's objective (`make_proposal` of them, with `MaskOptions` and
-`Variation`, is a `Method`), what it learns from (`Batch`, `Layout`), and composites (`compose`).
+`q_learning`, or one's own, with `Shown` and `Trivial`), the poster's objective (`make_proposal` of them, with
+`MaskOptions` and `Variation`, is a `Method`), what it learns from (`Batch`, `Layout`), and composites (`compose`).
 
 What one scores with: `BACKGROUNDS` and `compose_test`, the poster's, and `families`, random ones.
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bginv_jax.networks.generators import MaskGenerator, background_source
     from bginv_jax.tasks.classification import classification
     from bginv_jax.tasks.contract import Shown, Task, Trivial
+    from bginv_jax.tasks.q_learning import q_learning
     from bginv_jax.tasks.regression import regression
 
 importlib.import_module("bginv_jax.forks")  # which watches from here on
@@ -52,6 +53,7 @@ __all__ = [
     "load_predictor",
     "load_pure",
     "make_proposal",
+    "q_learning",
     "regression",
     "stateless",
 ]
@@ -79,6 +81,7 @@ _ROOMS = {
     "load_predictor": "bginv_jax.evaluation.predictors",
     "load_pure": "bginv_jax.evaluation.predictors",
     "make_proposal": "bginv_jax.methods.proposal",
+    "q_learning": "bginv_jax.tasks.q_learning",
     "regression": "bginv_jax.tasks.regression",
     "stateless": "bginv_jax.networks.contract",
 }

@@ -10,6 +10,7 @@ from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.contract import Layout
 from bginv_jax.networks.classifiers import CLASSIFIERS, STAGED, has_maps, make_classifier
 from bginv_jax.networks.pretrained import IMAGENET
+from bginv_jax.worlds.registry import KIND as WORLD
 
 # Of a checkpoint's config these are checked; the ranges of others, which no network is built after, may have changed.
 _BUILT_AFTER = (
@@ -131,6 +132,10 @@ def validate(config: ConfigDict) -> None:
     _validate_classifier(config)
     if config.mask.size and config.mask.kind != "learned":
         raise _complaint("mask.size", config.mask.size, f"0 where config.mask.kind is {config.mask.kind}")
+    world = config.data.source.partition(":")[0] == WORLD
+    if world != (config.task == "q_learning"):
+        what = f"{'q_learning' if world else 'another than q_learning'} with config.data.source {config.data.source}"
+        raise _complaint("task", config.task, what)
     if config.steps < len(phases):
         raise _complaint("steps", config.steps, f"at least one for each of the {len(phases)} phases")
     if config.checkpoint_keep_every % config.checkpoint_every:

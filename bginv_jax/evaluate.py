@@ -4,7 +4,8 @@ python -m bginv_jax.evaluate --workdir=DIR [--workdir=DIR2 ...] [--output=DIR] [
 
 Writes results.jsonl (a record for each data set, method, seed and background, and further test set), table1.md and
 table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures, of another task than
-classification also predictions.png; and with --html all of it as one page.
+classification also predictions.png, and of worlds that were played curve.png, the returns in training; and with --html
+all of it as one page.
 """
 
 from absl import flags

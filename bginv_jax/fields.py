@@ -64,7 +64,7 @@ FIELDS: dict[str, Field] = {
     "classifier": Field(
         "cnn",
         "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, one for photographs, "
-        "or a Flax module of your own",
+        "the authors' with a quarter of its channels, or a Flax module of your own",
         lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
         is_classifier,
     ),
@@ -182,12 +182,21 @@ FIELDS: dict[str, Field] = {
     "background.copies": _number(0, "up to so many more of the object stand in a composite's background", 0, 8),
     "background.pictured_share": _number(0.0, "share of each batch that stands before any of these", 0, 1),
     "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),
+    "background.width": _number(
+        128, "channels of f_b at its noise's size; half as many at twice of it, and so on", 8, 512
+    ),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.recolour": _switch(False, "show what f_b paints in random colours, so that it cannot end at one"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
     "background.ink_share": _number(0.0, "share of the composites whose object is ink of another background", 0, 1),
     "background.ink_contrast": _number(0.25, "least difference of ink and background, in [0, 1] pixel values", 0, 0.5),
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
+    "play.worlds": _number(
+        8, "worlds that are played side by side, a move in each step; with task q_learning", 1, 4096
+    ),
+    "play.memory": _number(20000, "the last moves, of which each step draws its batch", 1),
+    "play.discount": _number(0.97, "what a reward is worth a move later", 0.0, 1.0),
+    "play.exploring": _number(0.2, "share of the steps in which random moves become few", 0.0, 1.0),
     "log_every": _number(50, "steps between two lines of the log", 1),
     "checkpoint_every": _number(250, "steps between two checkpoints", 1),
     "checkpoint_keep_every": _number(

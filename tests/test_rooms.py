@@ -13,7 +13,7 @@ PACKAGE = ROOT / "bginv_jax"
 FLOORS = (
     ("errors", "forks"),
     ("files", "jax_settings"),
-    ("images",),
+    ("images", "worlds"),
     ("backgrounds",),
     ("networks",),
     ("data",),

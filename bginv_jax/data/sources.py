@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from bginv_jax.data import angles, folder, idx, mnist_5k, studio, tfds
+from bginv_jax.data import angles, folder, idx, mnist_5k, studio, tfds, world
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
 from bginv_jax.data.holdout import hold_out
 from bginv_jax.errors import InputError
@@ -45,6 +45,7 @@ SOURCES: dict[str, Source] = {
     "tfds": Source("tfds:NAME", tfds.load, tests=True),
     "idx": Source("idx:FOLDER", _load_idx),
     "folder": Source("folder:PATH", folder.load, tests=True),
+    "world": Source("world:NAME", world.load),
 }
 
 

@@ -3,22 +3,30 @@
 python -m bginv_jax.evaluate --workdir=DIR [--workdir=DIR2 ...] [--output=DIR] [--html=FILE]
 
 Writes results.jsonl (a record for each data set, method, seed and background, and further test set), table1.md and
-table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; and with --html all
-of it as one page.
+table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; of worlds that were
+played curve.png, the returns in training; and with --html all of it as one page.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from bginv_jax import files
-from bginv_jax.evaluation import figures, page, predictions, scoring, table1, test_sets
+from bginv_jax.evaluation import curves, figures, page, playing, predictions, scoring, table1, test_sets
 from bginv_jax.evaluation.names import in_markdown
 from bginv_jax.evaluation.records import by_measure, rows
 from bginv_jax.jax_settings import own_settings
 
 _OF_BACKGROUNDS = ("table1.png", "rates.jsonl", "rates.png")
 _FILES = ("results.jsonl", "table1.md", *_OF_BACKGROUNDS)
-FILES = (*_FILES, *figures.FILES, predictions.FILE)  # what may be written
+FILES = (*_FILES, *figures.FILES, predictions.FILE, curves.FILE)  # what may be written
+
+
+def _trivial(run: scoring.TrainedRun) -> str:
+    """What a player without eyes reaches, '' of images that nobody acts on."""
+    if run.world is None:
+        return ""
+    share = playing.play_at_random(run.world, episodes=scoring.EPISODES)["share_of_best"].mean()
+    return f"{run.dataset.name}: random actions reach a share of best of {share:.3g}"
 
 
 @own_settings()
@@ -45,6 +53,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         files.write_json_lines(output / "rates.jsonl", rates)
         table1.rate_picture(rates, output / "rates.png")
     lines = [table1.run_line(run.workdir, run.seeds) + table1.overlaps(scoring.mask_overlaps(run)) for run in runs]
+    lines += list(dict.fromkeys(line for run in runs if (line := _trivial(run))))
     text = [*map(table1.as_markdown, tables), "".join(f"- {in_markdown(line)}\n" for line in lines)]
     files.write_text(output / "table1.md", "\n".join(text))
     written = [name for name in _FILES if on_backgrounds or name not in _OF_BACKGROUNDS]
@@ -55,7 +64,12 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
         if run.seeds[0].config.method not in drawn:  # one run shows what its method does
             written += figures.write(run, records, output, without=written)
         drawn.add(run.seeds[0].config.method)
-    written += predictions.write(runs, records, output) if on_backgrounds else []
+    played = [run for run in runs if run.world is not None]
+    if played:
+        curves.picture(played, output / curves.FILE)
+        written.append(curves.FILE)
+    elif on_backgrounds:
+        written += predictions.write(runs, records, output)
     if html is not None:
         files.write_text(html, page.render(runs, [*records, *of_tests], [output / name for name in written]))
     print("\n".join(["\n\n".join(map(table1.as_text, tables)), *lines]))

@@ -13,14 +13,17 @@ from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError, MissingDataError
-from bginv_jax.evaluation import predictors
+from bginv_jax.evaluation import playing, predictors
 from bginv_jax.images.masks import overlap
 from bginv_jax.tasks.contract import Shown, Targets, Task
 from bginv_jax.training import devices as hardware
+from bginv_jax.worlds.contract import World
+from bginv_jax.worlds.registry import find_world
 
 _LOG = logging.getLogger(__name__)
 
 _TOGETHER = 1024  # images of a task with outputs for each pixel
+EPISODES = 200  # that are played before each background
 RATES = tuple(i / 100 for i in range(11)) + tuple(i / 10 for i in range(2, 11))
 
 
@@ -30,6 +33,11 @@ class TrainedRun(NamedTuple):
     workdir: Path
     seeds: list[predictors.Trained]
     dataset: Dataset
+
+    @property
+    def world(self) -> World | None:
+        """What is played instead of scoring images, where f acts."""
+        return find_world(self.dataset.name) if self.seeds[0].config.task == "q_learning" else None
 
 
 def _load_dataset(data: ConfigDict) -> Dataset:
@@ -169,26 +177,38 @@ def _parts(run: TrainedRun, split: Split) -> Iterator[Split]:
 
 
 def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:
-    """Scores every image of a split exactly once on each pattern, or as it is, with each seed: records by seed."""
-    forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local())
+    """Scores every image of a split exactly once on each pattern, or as it is, with each seed: records by seed.
+
+    Of a world so many episodes are played instead.
+    """
     named = list(patterns_by_name)
-    measured: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in named] for _ in run.seeds]
-    for part in _parts(run, split):
-        kept = None if all(pattern is None for _, pattern in named) else run.dataset.kept(part)
-        for i, (_, pattern) in enumerate(named):
-            composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
-            for trained, found in zip(run.seeds, measured, strict=True):
-                found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
+    measured = _measured(run, split, [pattern for _, pattern in named])
     records = []
-    for trained, found in zip(run.seeds, measured, strict=True):
+    for trained, of_seed in zip(run.seeds, measured, strict=True):
         task = trained.method.task
-        for (name, pattern), parts in zip(named, found, strict=True):
-            measures = join(parts)
+        for (name, pattern), measures in zip(named, of_seed, strict=True):
             head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed, **name}
             records.append(head | record(task, measures))
             if pattern is None and task.classes and (run.dataset.by_class or run.dataset.tests):
                 records[-1]["mean_class_accuracy"] = mean_class_accuracy(measures["accuracy"], split.targets)
     return records
+
+
+def _measured(run: TrainedRun, split: Split, drawn: Sequence[np.ndarray | None]) -> list[list[dict[str, np.ndarray]]]:
+    """The measures of each image, or episode, on each pattern, of each seed."""
+    predict = run.seeds[0].method.predict
+    if run.world is not None:
+        play = playing.make_player(run.world, predict, episodes=EPISODES)
+        return [[play(trained.networks, pattern) for pattern in drawn] for trained in run.seeds]
+    forward = hardware.make_forward(predict, hardware.local())
+    measured: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in drawn] for _ in run.seeds]
+    for part in _parts(run, split):
+        kept = None if all(pattern is None for pattern in drawn) else run.dataset.kept(part)
+        for i, pattern in enumerate(drawn):
+            composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
+            for trained, found in zip(run.seeds, measured, strict=True):
+                found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
+    return [[join(parts) for parts in found] for found in measured]
 
 
 def score(run: TrainedRun) -> list[dict]:

@@ -20,7 +20,7 @@ from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.backgrounds.settings import Setting, set_before, vary
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import scoring, table1
+from bginv_jax.evaluation import playing, scoring, table1
 from bginv_jax.evaluation.records import by_measure, heading, larger_is_better, measure_of, number, unit_of, value
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.pixels import as_float
@@ -30,6 +30,7 @@ from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
 
+EPISODES = 40  # that are played in each setting
 FILES = ("unseen.jsonl", "unseen.md")
 
 _TOGETHER = 1000  # images; bounds the memory of outputs for each pixel
@@ -87,6 +88,11 @@ def _measure(task: Task, outputs: np.ndarray, targets: Targets) -> Measured:
     return Measured(values, -shown if task.larger_is_better else shown)
 
 
+def _played(task: Task, values: dict[str, np.ndarray]) -> Measured:
+    """Of episodes."""
+    return Measured(values, -values[task.shown] if task.larger_is_better else values[task.shown])
+
+
 def _worst(measured: Sequence[Measured]) -> dict[str, np.ndarray]:
     """What was measured of each image in its worst setting."""
     worst = np.argmax([one.harm for one in measured], axis=0)
@@ -97,13 +103,20 @@ def _worst(measured: Sequence[Measured]) -> dict[str, np.ndarray]:
 def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
     """A record for each seed and setting; and of each seed one of family "every": of each image the worst setting."""
     forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local(), chunk=250)
+    play = playing.make_player(run.world, run.seeds[0].method.predict, episodes=EPISODES) if run.world else None
     test, whole = run.dataset.test, Setting(_EVERY, np.zeros(0), 0, 0.0)
     records = []
     for one in run.seeds:
         task = one.method.task
         predict = partial(forward, one.networks)
-        measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
-        measures_by_setting = [*(one.values for one in measured), _worst(measured)]
+        if play:
+            measured = [
+                _played(task, play(one.networks, each.background, halo=each.halo, contrast=each.contrast))
+                for each in settings
+            ]
+        else:
+            measured = measure_settings(predict, task, test.images, test.objects, test.targets, settings)
+        measures_by_setting = [*(found.values for found in measured), _worst(measured)]
         for setting, measures in zip([*settings, whole], measures_by_setting, strict=True):
             head = {"dataset": run.dataset.name, "workdir": run.workdir.name, "seed": one.config.seed}
             head |= {"family": setting.family, "halo": setting.halo, "contrast": setting.contrast}

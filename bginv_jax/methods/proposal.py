@@ -159,7 +159,7 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
     return make_proposal(
         make_network(config, f, shape=shape),
         f_m,
-        background_source(background.kind, shape, background.tiles),
+        background_source(background.kind, shape, background.tiles, background.width),
         task,
         mask=MaskOptions(**{name: config.mask[name] for name in MaskOptions._fields}),
         variation=Variation(

@@ -26,20 +26,22 @@ class Classifier(nn.Module):
     """f: images (N, S, S, C) -> logits (N, classes). S must be a `padded_size`.
 
     Each block but the first convolves `convolutions` times before it pools: once in the authors' f, twice as in VGG
-    (Simonyan and Zisserman 2015). `hidden` is the width of the dense layer. Truncated, as the attention baseline has it
-    (the poster's G^T), it ends with the last pooled maps (N, s, s, K).
+    (Simonyan and Zisserman 2015). `hidden` is the width of the dense layer, `width` that of the first block, which
+    doubles from block to block. Truncated, as the attention baseline has it (the poster's G^T), it ends with the last
+    pooled maps (N, s, s, K).
     """
 
     classes: int
     convolutions: int = 1
     hidden: int = 128
+    width: int = 32
 
     @nn.compact
     def __call__(self, x: jax.Array, *, truncated: bool = False) -> jax.Array:
         for i in range(block_count(x.shape[1])):
             for _ in range(self.convolutions - 1 if i else 0):
-                x = nn.relu(Conv3x3(32 * 2**i)(x))
-            x = Conv3x3(32 * 2**i, relu_pool=True)(x)
+                x = nn.relu(Conv3x3(self.width * 2**i)(x))
+            x = Conv3x3(self.width * 2**i, relu_pool=True)(x)
         if truncated:
             return x
         x = x.reshape(x.shape[0], -1)
@@ -108,6 +110,7 @@ CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "vgg": functools.partial(Classifier, convolutions=2, hidden=32),
     "lenet": LeNet,
     **{name: kind.make for name, kind in STAGED.items()},
+    "small": functools.partial(Classifier, width=8),
 }
 
 _USERS_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")

@@ -50,19 +50,23 @@ def at_size(network: Network, size: int) -> Network:
 
 
 class BackgroundGenerator(nn.Module):
-    """f_b: noise (N, s, s, C) -> tiles (N, s * 2^n, s * 2^n, C) in [0, 1], where n is `upsamplings`."""
+    """f_b: noise (N, s, s, C) -> tiles (N, s * 2^n, s * 2^n, C) in [0, 1], where n is `upsamplings`.
+
+    `width` channels of the noise's size, half as many each time that it is doubled: the cost goes with its square.
+    """
 
     upsamplings: int
+    width: int = 128
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
-        x = nn.leaky_relu(Conv3x3(128)(z), 0.2)
+        x = nn.leaky_relu(Conv3x3(self.width)(z), 0.2)
         for i in range(self.upsamplings):
-            x = nn.leaky_relu(Conv3x3(max(128 >> (i + 1), 8), upsample=True)(x), 0.2)
+            x = nn.leaky_relu(Conv3x3(max(self.width >> (i + 1), 8), upsample=True)(x), 0.2)
         return nn.sigmoid(nn.Dense(z.shape[-1], kernel_init=nn.initializers.glorot_uniform())(x))
 
 
-def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> BackgroundSource:
+def background_source(kind: str, shape: tuple[int, int, int], tiles: int, width: int = 128) -> BackgroundSource:
     """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
 
     Raises:
@@ -77,7 +81,7 @@ def background_source(kind: str, shape: tuple[int, int, int], tiles: int) -> Bac
         raise InputError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
     upsamplings = block_count(size // tiles)
     seed = size // tiles // 2**upsamplings
-    network = flax_network(BackgroundGenerator(upsamplings), (seed, seed, channels))
+    network = flax_network(BackgroundGenerator(upsamplings, width), (seed, seed, channels))
 
     def apply(variables, noises, *, train=False, key=None):
         painted, variables = network.apply(variables, noises.reshape(-1, *noises.shape[2:]), train=train, key=key)

@@ -93,12 +93,17 @@ FIELDS: dict[str, str | Only] = {
     "background.copies": Only((0,)),
     "background.pictured_share": Only((0.0,)),
     "background.tiles": READ,
+    "background.width": Only((128,)),
     "background.move": READ,
     "background.recolour": Only((False,)),
     "background.brightness_weight": READ,
     "background.ink_share": Only((0.0,)),
     "background.ink_contrast": FREE,  # without ink
     "background.plain_share": READ,
+    "play.worlds": FREE,  # with a task that the peer lacks
+    "play.memory": FREE,
+    "play.discount": FREE,
+    "play.exploring": FREE,
     "log_every": FREE,
     "checkpoint_every": FREE,
     "checkpoint_keep_every": FREE,

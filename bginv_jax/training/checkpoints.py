@@ -61,12 +61,13 @@ def open_manager(workdir: str | Path, *, kept: int | None = None, keep_every: in
         manager.close()
 
 
+_OPTIONAL = ("statistics", "memory")
+
+
 def _saved(train_state: TrainState) -> dict[str, Any]:
-    """A state, or its shapes, as the tree that is written: without statistics where no network has any."""
+    """A state, or its shapes, as the tree that is written: without statistics or memory where there is none."""
     tree = train_state._asdict()
-    if not jax.tree.leaves(train_state.statistics):
-        del tree["statistics"]
-    return tree
+    return {name: part for name, part in tree.items() if name not in _OPTIONAL or jax.tree.leaves(part)}
 
 
 # What, besides its rate, makes a network's updates large where it is large: its decay, and weights in its loss.

@@ -21,6 +21,7 @@ class TrainState(NamedTuple):
     key: the run's key; whatever is random follows from it and the step.
     params, opt_state: by network name.
     statistics: by network name, its variables besides params, such as running averages.
+    memory: what a player remembers, `reinforcement.Memory`; () of other tasks.
 
     Of several seeds together, all but the step have a leading axis of seeds.
     """
@@ -30,6 +31,7 @@ class TrainState(NamedTuple):
     params: dict[str, Any]
     opt_state: dict[str, Any]
     statistics: dict[str, Any]
+    memory: Any = ()
 
     def networks(self, params: Mapping[str, Any] | None = None) -> Networks:
         """The variables of each network, of some of them with other `params`."""

@@ -34,6 +34,8 @@ class Learning:
     fill: (S, S, C) uint8, what f_m puts where it sees no object; None is black.
     border_fill: it puts the colour of the image's border there instead.
     picture_zoom: pictures are enlarged by up to 1 + this, as `augment.enlarge`.
+    play: plays on, and puts what the state remembers in the place of the feed's images: (state, raw, positions) ->
+      (state, raw, metrics). None where the feed's images are learned from.
     check_gradients: every step looks at its gradients, too. On an accelerator that is a kernel for each array; without,
       a gradient that is not finite shows in the parameters at the end of the call, or in the loss of the step after.
     """
@@ -47,6 +49,7 @@ class Learning:
     fill: np.ndarray | None = None
     border_fill: bool = False
     picture_zoom: float = 0.0
+    play: Callable[[TrainState, Raw, jax.Array], tuple[TrainState, Raw, Metrics]] | None = None
     check_gradients: bool = True
 
 
@@ -160,7 +163,8 @@ def learn(
     }
     seen = gradients if learning.check_gradients else dict.fromkeys(active, ())
     finite = Finite(*({name: _is_finite(tree) for name, tree in trees.items()} for trees in (seen, metrics)))
-    after = TrainState(state.step + 1, state.key, params, opt_state, {**state.statistics, **statistics})
+    statistics = {**state.statistics, **statistics}
+    after = state._replace(step=state.step + 1, params=params, opt_state=opt_state, statistics=statistics)
     return after, metrics, finite
 
 
@@ -196,7 +200,11 @@ def train_step(
     _, pictured, _ = plan.part.split(positions.T)
     picture_keys = _image_keys(state, pictured.T, _PICTURES).reshape(-1)
     raw = feed.draw(state.step, positions.reshape(-1), picture_keys, plan.batch_size)
-    return learn(state, raw, positions, learning=learning, mapped=mapped)
+    played: Metrics = {}
+    if learning.play:
+        state, raw, played = learning.play(state, raw, positions.reshape(-1))
+    after, metrics, finite = learn(state, raw, positions, learning=learning, mapped=mapped)
+    return after, metrics | played, finite
 
 
 def seeds_side_by_side() -> bool:
@@ -213,19 +221,20 @@ def _each_seed(
 ) -> tuple[TrainState, Metrics, Finite]:
     """`step` for every seed of a state of several; what the feed has per seed, and metrics, have an axis of seeds."""
 
-    def one(key, params, opt_state, statistics, fed):
-        after, *rest = step(TrainState(state.step, key, params, opt_state, statistics), feed.of_seed(fed), device)
+    def one(key, params, opt_state, statistics, memory, fed):
+        before = TrainState(state.step, key, params, opt_state, statistics, memory)
+        after, *rest = step(before, feed.of_seed(fed), device)
         trees = (after.params, after.opt_state, after.statistics)
-        return [{name: tree[name] for name in active if name in tree} for tree in trees], *rest
+        return [{name: tree[name] for name in active if name in tree} for tree in trees], after.memory, *rest
 
-    seeds = (state.key, state.params, state.opt_state, state.statistics, feed.per_seed())
+    seeds = (state.key, state.params, state.opt_state, state.statistics, state.memory, feed.per_seed())
     if seeds_side_by_side():
-        trees, metrics, finite = jax.vmap(one)(*seeds)
+        trees, memory, metrics, finite = jax.vmap(one)(*seeds)
     else:
-        trees, metrics, finite = lax.map(lambda arguments: one(*arguments), seeds)
+        trees, memory, metrics, finite = lax.map(lambda arguments: one(*arguments), seeds)
     before = (state.params, state.opt_state, state.statistics)
-    after = [{**old, **new} for old, new in zip(before, trees, strict=True)]
-    return TrainState(state.step + 1, state.key, *after), metrics, finite
+    params, opt_state, statistics = ({**old, **new} for old, new in zip(before, trees, strict=True))
+    return TrainState(state.step + 1, state.key, params, opt_state, statistics, memory), metrics, finite
 
 
 def _take(step: Callable, state: TrainState, count: jax.Array) -> tuple[TrainState, Metrics, Health]:

@@ -27,7 +27,7 @@ from bginv_jax.networks.averaging import AVERAGE, restarted
 from bginv_jax.networks.classifiers import STAGED, frozen_parameters
 from bginv_jax.networks.pretrained import IMAGENET, find_weights, fit_weights, load_weights
 from bginv_jax.training import devices as hardware
-from bginv_jax.training import progress, stream
+from bginv_jax.training import progress, reinforcement, stream
 from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, StreamedFeed, own_positions, plan_batch
 from bginv_jax.training.state import (
     Optimizers,
@@ -40,6 +40,8 @@ from bginv_jax.training.state import (
     without_params,
 )
 from bginv_jax.training.step import Learning, make_train_step
+from bginv_jax.worlds.contract import World
+from bginv_jax.worlds.registry import find_world
 
 _SAMPLE = 2000  # images; enough to tell a backdrop from what stands before it
 _CACHE_PIXELS = 8 * 32 * 32  # of the images whose activations fit the cache of a CPU core
@@ -58,6 +60,11 @@ class Run:
     plan: BatchPlan
     devices: list[jax.Device]
     pictures: np.ndarray | None
+
+    @property
+    def world(self) -> World | None:
+        """What is played, with task q_learning."""
+        return find_world(self.dataset.name) if self.config.task == "q_learning" else None
 
     @property
     def several_seeds(self) -> bool:
@@ -95,7 +102,13 @@ class Run:
         return self.config.seeds or (self.config.seed,)
 
     def _init_one(self, seed: int) -> TrainState:
-        return init_state(seed, self.method.init, self.optimizers)
+        state = init_state(seed, self.method.init, self.optimizers)
+        if self.world is None:
+            return state
+        play = self.config.play
+        return state._replace(
+            memory=reinforcement.begin(state.key, self.world, worlds=play.worlds, capacity=play.memory)
+        )
 
     def _together(self, states: Sequence[TrainState]) -> TrainState:
         return stack_seeds(states) if self.several_seeds else states[0]
@@ -142,7 +155,7 @@ class Run:
         """
         if self.streams:
             return self._make_stream(phase, networks, masks)
-        if masks is None and self.method.takes_masks(phase.networks):
+        if masks is None and self.method.takes_masks(phase.networks) and self.world is None:
             masks = self._ready_masks(phase, networks)
         train = self.dataset.train
         data = Resident(train.images, train.targets, masks, self.pictures)  # type: ignore[arg-type]  # on the host yet
@@ -205,8 +218,16 @@ class Run:
             fill=fill,
             border_fill=self.config.mask.fill == "border",
             picture_zoom=self.config.background.zoom,
+            play=self._play(),
             check_gradients=hardware.on_cpu(),
         )
+
+    def _play(self) -> Callable | None:
+        play = self.config.play
+        exploring = play.exploring * self.config.steps
+        if self.world is None:
+            return None
+        return reinforcement.make_play(self.world, self.method, discount=play.discount, exploring_steps=exploring)
 
     def make_step(self, phase: Phase, feed: Feed) -> Callable:
         """The phase's compiled steps on a feed, as `step.make_train_step`."""

@@ -121,7 +121,7 @@ def test_an_empty_set_is_refused(tiny_folder):
 @pytest.mark.parametrize("source", ["mnist", "tfds:", "idx:", "csv:digits"])
 def test_an_unknown_source_is_refused(source):
     with pytest.raises(
-        ValueError, match="config.data.source is .* allowed: mnist_5k, tfds:NAME, idx:FOLDER or folder:PATH"
+        ValueError, match="config.data.source is .* allowed: mnist_5k, tfds:NAME, idx:FOLDER, folder:PATH or world:NAME"
     ):
         _load(source)
 

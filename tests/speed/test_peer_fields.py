@@ -48,6 +48,7 @@ OTHERS = [
     ("background.training_images", 1, "0"),
     ("background.copies", 1, "0"),
     ("background.pictured_share", 0.5, "0.0"),
+    ("background.width", 64, "128"),
     ("background.recolour", True, "False"),
     ("background.ink_share", 0.5, "0.0"),
 ]

@@ -1,5 +1,7 @@
 """Losses, measures and records of each task against values worked out by hand."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.tasks.classification import CLASSIFICATION, classification
+from bginv_jax.tasks.q_learning import q_learning
 from bginv_jax.tasks.registry import TASKS
 from bginv_jax.tasks.regression import regression
 from tests.methods.toys import SQUARES
@@ -77,3 +80,27 @@ def test_tasks_are_made_for_their_data():
     config.label_smoothing = 0.1
     with pytest.raises(InputError, match="config.label_smoothing is 0.1; allowed with config.task regression: 0.0"):
         TASKS["regression"](config, numbers)
+
+
+def test_q_learning_by_hand():
+    task = q_learning(("left", "right"))
+    outputs = jnp.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]])
+    targets = {"action": jnp.array([1, 0, 0]), "value": jnp.array([1.5, 0.5, 0.0])}
+    # Errors 0.5, 0 and 3: half their square up to 1, then straight on, 3 - 0.5.
+    np.testing.assert_allclose(task.loss(outputs, targets), [0.125, 0.0, 2.5])
+    np.testing.assert_allclose(task.measures(outputs, targets)["value_error"], [0.5, 0.0, 3.0])
+    assert task.describe(np.asarray(outputs)) == ["right", "left", "left"]
+    assert (task.outputs, task.shown, task.larger_is_better) == (2, "share_of_best", True)
+
+
+def test_q_learning_is_of_a_world_as_it_is_drawn():
+    config = default_config()
+    world = Description("world:catch", (32, 32, 1), 32, (), 10, 10, "0")
+    assert TASKS["q_learning"](config, world).outputs == 3
+    with pytest.raises(InputError, match="config.task is 'q_learning', but data set idx:x is no world:NAME"):
+        TASKS["q_learning"](config, dataclasses.replace(world, name="idx:x"))
+    with pytest.raises(InputError, match=r"make images of \(32, 32, 3\); .* pictures are of \(32, 32, 1\): 0 and 0"):
+        TASKS["q_learning"](config, dataclasses.replace(world, shape=(32, 32, 3)))
+    config.augment.flip = True
+    with pytest.raises(InputError, match=r"config.augment.flip is True; allowed with config.task q_learning: False"):
+        TASKS["q_learning"](config, world)

@@ -58,6 +58,7 @@ class _Painter(nn.Module):
     """f_b, of few pixels made large."""
 
     upsamplings: int
+    width: int = 1
 
     @nn.compact
     def __call__(self, z):
