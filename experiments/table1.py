@@ -1,7 +1,8 @@
 """Trains all rows and seeds of Table 1 and ends with the table: python experiments/table1.py [--recipe=NAME]
 
-A recipe is its configs experiments/RECIPE_METHOD.py, of the three methods: mnist, mnist_5k, fashion or poster. Started
-again, it continues where it was stopped. Full MNIST with three seeds takes an hour and a half on two CPU cores.
+A recipe is its configs experiments/RECIPE_METHOD.py, of as many methods as it has: mnist, mnist_5k, fashion, poster; of
+other tasks rotation, catch, breakout; and studio. Started again, it continues where it was stopped. Full MNIST with
+three seeds takes an hour and a half on two CPU cores.
 """
 
 from pathlib import Path
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("recipe", "mnist", "Which configs: mnist, mnist_5k, fashion or poster.")
+    flags.DEFINE_string("recipe", "mnist", "Which configs: experiments/RECIPE_METHOD.py.")
     flags.DEFINE_multi_integer("seeds", [0, 1, 2], "The seeds of every row; repeat it for more.", lower_bound=0)
     command_line.define_path("output", None, "Where workdirs, records, table and figures go; by default runs/RECIPE.")
     command_line.define_path("dir", None, "data_dir of TensorFlow Datasets.")

@@ -122,8 +122,10 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
     distributed.check_same({"the newest checkpoint": restored and int(restored[0].step)})
     if restored is None:
         # All but the key, which is exact: of processors of another kind each would begin with other last bits.
-        step, key, *networks, memory = run.init()
-        return TrainState(step, key, *distributed.from_first(networks), memory), run.description, None
+        first = run.init()
+        params, opt_state, statistics = distributed.from_first((first.params, first.opt_state, first.statistics))
+        first = first._replace(params=params, opt_state=opt_state, statistics=statistics)
+        return first, run.description, None
     train_state, meta = restored
     # The weights that it started from may be gone since.
     weights = run.description.weights or same_run.noted(meta).description.weights
