@@ -125,7 +125,7 @@ def test_a_bomb_that_tells_its_size_is_not_unpacked(tiny_folder, monkeypatch):
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("shape", [(1, 20_000), (4, 4 * 64 + 1), (20_000, 20)])
+@pytest.mark.parametrize("shape", [(1, 65), (4, 257), (1300, 20)])
 def test_images_that_no_square_holds_well_are_refused(tiny_folder, shape):
     for name, count in ((IMAGES, 48), (IMAGES.replace("train", "t10k"), 21)):
         _declare(tiny_folder / name, count, *shape, data=bytes(count * shape[0] * shape[1]))
