@@ -4,7 +4,7 @@ python experiments/processes.py --output=FOLDER
 
 Trains f alone on the digits of mnist_5k for a few steps in one process of one device, in one of two, and in two of one;
 prints images/s of each, then what a step of each phase sends and the bandwidth that keeps it above 90 %. A minute or
-two on two cores; --trained=false prints what is on paper alone.
+two on two cores; --notrained prints what is on paper alone.
 """
 
 import json
@@ -17,15 +17,16 @@ import sys
 from pathlib import Path
 
 import leaves
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict
 
+from bginv_jax import command_line
 from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods.registry import make_method
 from bginv_jax.speed import traffic
 
-OUTPUT = flags.DEFINE_string("output", None, "Folder for the workdirs.", required=True)
+command_line.define_path("output", None, "Folder for the workdirs.")
 BATCH = flags.DEFINE_integer("batch_size", 256, "Images per step.")
 TRAINED = flags.DEFINE_bool("trained", True, "Train, besides what is on paper.")
 
@@ -51,7 +52,7 @@ def _trains(processes: int, devices: int, flags_of_all: list[str]) -> list[subpr
 
 def images_per_second(processes: int, devices: int) -> float:
     """The median over the reports of a training but the first, whose steps compiled."""
-    workdir = Path(OUTPUT.value) / f"{processes}x{devices}"
+    workdir = Path(flags.FLAGS.output) / f"{processes}x{devices}"
     shutil.rmtree(workdir, ignore_errors=True)
     fields = [f"--config.{name}={value}" for name, value in (FIELDS | {"batch_size": BATCH.value}).items()]
     started = _trains(processes, devices, ["--config=experiments/mnist_5k_vanilla.py", f"--workdir={workdir}", *fields])
@@ -75,7 +76,7 @@ def print_traffic(name: str, config: ConfigDict, description: Description, milli
         print(f"| {'+'.join(active)} | {sent / 1e6:.2f} | {duration:g} | {rates} |")
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     if TRAINED.value:
         measured = {shape: images_per_second(*shape) for shape in SHAPES}
         print("\n| processes x devices | images/s | over 1 x 1 |\n| --- | ---: | ---: |")
@@ -88,4 +89,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command_line.run(main, required=["output"])

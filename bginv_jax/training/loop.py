@@ -16,7 +16,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import checkpoints, distributed, progress, provenance, same_run, wiring
+from bginv_jax.training import agreement, checkpoints, distributed, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -94,11 +94,11 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
         return run.shapes()
 
     restored = checkpoints.restore(manager, template)
-    distributed.check_same({"the newest checkpoint": restored and int(restored[0].step)})
+    agreement.check_same({"the newest checkpoint": restored and int(restored[0].step)})
     if restored is None:
         # All but the key, which is exact: of processors of another kind each would begin with other last bits.
         step, key, *networks = run.init()
-        return TrainState(step, key, *distributed.from_first(networks)), run.description
+        return TrainState(step, key, *agreement.from_first(networks)), run.description
     train_state, meta = restored
     # The weights that it started from may be gone since.
     weights = run.description.weights or Description.from_json(meta["dataset"]).weights
@@ -122,9 +122,9 @@ def train(config: ConfigDict, workdir: str | Path) -> TrainState:
     written = {"files": ["metrics.jsonl"], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
     checkpoints.refuse_inside(workdir, folders=written["folders"])
     workdir = files.check_folder(workdir, field="--workdir", **written)
-    distributed.check_shared(workdir, field="--workdir")
+    agreement.check_shared(workdir, field="--workdir")
     run = wiring.wire(config, sources.load(config.data))
-    distributed.check_same(same_run.of_all_processes(config, run.description))
+    agreement.check_same(same_run.of_all_processes(config, run.description))
     origin = provenance.describe()
     with checkpoints.open_manager(workdir, kept=config.checkpoints_kept) as manager:
         train_state, description = _restore_or_init(manager, run)
