@@ -4,7 +4,7 @@ python experiments/processes.py --output=FOLDER
 
 Trains f alone on the digits of mnist_5k for a few steps in one process of one device, in one of two, and in two of one;
 prints images/s of each, then what a step of each phase sends and the bandwidth that keeps it above 90 %. A minute or
-two on two cores; --trained=false prints what is on paper alone.
+two on two cores; --notrained prints what is on paper alone.
 """
 
 import json

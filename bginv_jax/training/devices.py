@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from bginv_jax.data import rows
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.training import distributed
+from bginv_jax.training import agreement
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
@@ -74,7 +74,7 @@ def memory() -> int:
     """Bytes of the smallest device; processors share what the host has, or what its container may use."""
     if jax.process_count() == 1:
         return _memory()
-    return 2**20 * int(distributed.gather(np.int32(_memory() // 2**20)).min())  # JAX has no larger integers
+    return 2**20 * int(agreement.gather(np.int32(_memory() // 2**20)).min())  # JAX has no larger integers
 
 
 def _memory() -> int:

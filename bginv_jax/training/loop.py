@@ -17,7 +17,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import checkpoints, distributed, ownership, progress, provenance, same_run, wiring
+from bginv_jax.training import agreement, checkpoints, distributed, ownership, progress, provenance, same_run, wiring
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -91,7 +91,7 @@ def _take_steps(
                 if until == goal or ending:  # whose metrics and state the host reads
                     _check_health(run.config, *last)
             if not longest:  # for all processes alike
-                longest = int(_LONGEST / distributed.gather(np.float32(time.perf_counter() - began)).max()) or 1
+                longest = int(_LONGEST / agreement.gather(np.float32(time.perf_counter() - began)).max()) or 1
             yield train_state, metrics, until - done
             done = until
 
@@ -119,11 +119,11 @@ def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[Tra
         return run.shapes()
 
     restored = checkpoints.restore(manager, template)
-    distributed.check_same({"the newest checkpoint": restored and int(restored[0].step)})
+    agreement.check_same({"the newest checkpoint": restored and int(restored[0].step)})
     if restored is None:
         # All but the key, which is exact: of processors of another kind each would begin with other last bits.
         first = run.init()
-        params, opt_state, statistics = distributed.from_first((first.params, first.opt_state, first.statistics))
+        params, opt_state, statistics = agreement.from_first((first.params, first.opt_state, first.statistics))
         first = first._replace(params=params, opt_state=opt_state, statistics=statistics)
         return first, run.description, None
     train_state, meta = restored
@@ -223,14 +223,14 @@ def train(config: ConfigDict, workdir: str | Path, *, signals: bool = False) -> 
     checked = files.check_folder(workdir, field="--workdir", **written)
     ownership.refuse_inside(workdir, folders=written["folders"])
     workdir = checked
-    distributed.check_shared(workdir, field="--workdir")
+    agreement.check_shared(workdir, field="--workdir")
     with Stop(workdir / "checkpoints", listens=signals) as stop, ownership.own(workdir) as owner:
         return _train(config, workdir, owner, stop)
 
 
 def _train(config: ConfigDict, workdir: Path, owner: ownership.Owner, stop: Stop) -> TrainState:
     run = wiring.wire(config, sources.load(config.data))
-    distributed.check_same(same_run.of_all_processes(config, run.description))
+    agreement.check_same(same_run.of_all_processes(config, run.description))
     kept = {"kept": config.checkpoints_kept, "keep_every": config.checkpoint_keep_every}
     with stop.gently(), checkpoints.open_manager(workdir, **kept) as manager:
         with stop.unheard():

@@ -14,7 +14,7 @@ import pytest
 from bginv_jax import config as configs
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
-from bginv_jax.training import checkpoints, distributed, wiring
+from bginv_jax.training import agreement, checkpoints, distributed, wiring
 from tests.conftest import door, run_door, same_bits, write_tiny_folder
 
 _STEPS, _EVERY = 40, 8  # few: on a busy machine processes wait for each other in every step
@@ -212,9 +212,9 @@ def test_a_coordinator_that_nobody_is_at_ends_in_one_line():
 
 def test_one_process_is_the_first_and_agrees_with_itself(tmp_path):
     assert distributed.is_first()
-    np.testing.assert_array_equal(distributed.gather(np.arange(3)), [[0, 1, 2]])
+    np.testing.assert_array_equal(agreement.gather(np.arange(3)), [[0, 1, 2]])
     tree = {"a": np.arange(2)}
-    assert distributed.from_first(tree) is tree
-    distributed.check_same({"a": 1})
-    distributed.check_shared(tmp_path / "none", field="--workdir")
+    assert agreement.from_first(tree) is tree
+    agreement.check_same({"a": 1})
+    agreement.check_shared(tmp_path / "none", field="--workdir")
     assert not (tmp_path / "none").exists()
