@@ -87,10 +87,10 @@ class Split:
         """The true masks, or else where any channel is above 0: bool (N, size, size, 1)."""
         return np.any(self.images > 0, axis=-1, keepdims=True) if self.masks is None else self.masks
 
-    def parts(self) -> Iterator["Split"]:
-        """The split in order, some images at a time, so that a large one is never in memory as a whole."""
+    def parts(self, count: int = 0) -> Iterator["Split"]:
+        """The split in order, `count` images at a time, by default 64 MB: a large one is never in memory as a whole."""
         start = 0
-        for images in rows.chunks(self.images):
+        for images in rows.chunks(self.images, count):
             part = slice(start, start + len(images))
             targets = jax.tree.map(lambda leaf, part=part: leaf[part], self.targets)
             yield Split(images, targets, None if self.masks is None else self.masks[part])

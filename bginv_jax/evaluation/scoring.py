@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
 
+_TOGETHER = 1024  # images of a task with outputs for each pixel
 RATES = tuple(i / 100 for i in range(11)) + tuple(i / 10 for i in range(2, 11))
 
 
@@ -162,13 +163,17 @@ def mean_class_accuracy(hits: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean(correct[counts > 0] / counts[counts > 0]))
 
 
+def _parts(run: TrainedRun, split: Split) -> Iterator[Split]:
+    """The split part by part: measures are kept, and no outputs, which may be larger than the images."""
+    return split.parts(_TOGETHER if run.seeds[0].method.task.on_pixels else 0)
+
+
 def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:
     """Scores every image of a split exactly once on each pattern, or as it is, with each seed: records by seed."""
     forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local())
     named = list(patterns_by_name)
-    # Measures are kept, and no outputs: of a task with an output for each pixel these are larger than the images.
     measured: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in named] for _ in run.seeds]
-    for part in split.parts():
+    for part in _parts(run, split):
         kept = None if all(pattern is None for _, pattern in named) else run.dataset.kept(part)
         for i, (_, pattern) in enumerate(named):
             composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
@@ -206,7 +211,8 @@ def score_trivial(run: TrainedRun) -> list[dict]:
         return []
     answer = np.asarray(task.trivial.answer(run.dataset.train.targets))
     parts = [
-        measure(task, np.tile(answer, (len(part.images), *[1] * answer.ndim)), part.targets) for part in test.parts()
+        measure(task, np.broadcast_to(answer, (len(part.images), *answer.shape)), part.targets)
+        for part in _parts(run, test)
     ]
     head = {"dataset": run.dataset.name, "method": task.trivial.title, "seed": 0}
     return [head | {"background": name} | record(task, join(parts)) for name in patterns.BACKGROUNDS]
