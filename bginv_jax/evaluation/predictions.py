@@ -30,6 +30,7 @@ def draw(x: np.ndarray, outputs: Mapping[str, np.ndarray], values: Mapping[str, 
       task: of all runs.
     """
     figure, axes = figures.grid(len(outputs), len(x))
+    figure.set_figheight(0.8 + 1.7 * len(outputs))  # two lines of text stand below each image
     for row, (name, of_run) in zip(axes, outputs.items(), strict=True):
         words = task.describe(of_run)
         show = figures.drawings(x, of_run, task) if task.draw else None
