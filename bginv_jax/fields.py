@@ -59,8 +59,8 @@ FIELDS: dict[str, Field] = {
     ),
     "classifier": Field(
         "cnn",
-        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, one for photographs, "
-        "or a Flax module of your own",
+        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, those for photographs, "
+        "one for tasks of pixels, or a Flax module of your own",
         lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
         is_classifier,
     ),
@@ -122,7 +122,7 @@ FIELDS: dict[str, Field] = {
         ("auto", "never", "always"),
     ),
     "data.targets": _one_of(
-        "given", "what is asked of each image: its label, or the angle by which it is turned", sources.TARGETS
+        "given", "what is asked: an image's label, the angle by which it is turned, or digits on a canvas", sources.TARGETS
     ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),

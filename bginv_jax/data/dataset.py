@@ -39,6 +39,8 @@ class Description:
     sha256: over every image and target.
     photographs: a SHA-256 over those that stand behind objects in training, '' without any.
     weights: the SHA-256 of the file of f's pretrained weights, '' without any.
+    pixel_classes: of the pixels, by the numbers of the targets (N, size, size), 0 the background; () where targets are
+      not classes of pixels.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Description:
     target_shape: tuple[int, ...] = ()
     photographs: str = ""
     weights: str = ""
+    pixel_classes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -105,6 +108,7 @@ class Dataset:
     tests: further test sets by name.
     by_class: whether these are photographs: the mean over the classes is reported, too, since some have many more
       images than others, and what is above 0 is not the object.
+    pixel_classes: as `Description`.
     """
 
     name: str
@@ -114,6 +118,7 @@ class Dataset:
     shape: tuple[int, int, int]
     tests: Mapping[str, Split] = dataclasses.field(default_factory=dict)
     by_class: bool = False
+    pixel_classes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -150,6 +155,7 @@ class Dataset:
             test_count=len(self.test.images),
             sha256=digest.hexdigest(),
             target_shape=shapes.pop() if len(shapes) == 1 else (),
+            pixel_classes=self.pixel_classes,
         )
 
 

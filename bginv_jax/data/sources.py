@@ -1,5 +1,6 @@
 """The sources of data by name: each is a file of this folder and one entry here."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from bginv_jax.data import angles, folder, idx, mnist_5k, studio, tfds
+from bginv_jax.data import angles, canvas, folder, idx, mnist_5k, studio, tfds
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
 from bginv_jax.errors import InputError
 
@@ -35,6 +36,7 @@ def _load_idx(config: ConfigDict, name: str) -> Dataset:
 TARGETS: dict[str, Callable[[Dataset], Dataset]] = {
     "given": lambda dataset: dataset,
     "angle": angles.with_angles,
+    "canvas": canvas.with_canvases,
 }
 
 # By what stands before the colon.
@@ -94,4 +96,5 @@ def load(config: ConfigDict) -> Dataset:
 
     train, test = place(dataset.train), place(dataset.test)
     tests = {name: place(split) for name, split in dataset.tests.items()}
-    return Dataset(f"{dataset.name}, {config.studio}", train, test, dataset.class_names, train.images.shape[1:], tests)
+    name, shape = f"{dataset.name}, {config.studio}", train.images.shape[1:]
+    return dataclasses.replace(dataset, name=name, train=train, test=test, tests=tests, shape=shape, by_class=False)

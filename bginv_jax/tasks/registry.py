@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bginv_jax.tasks import classification, regression, rotation
+from bginv_jax.tasks import classification, regression, rotation, segmentation
 from bginv_jax.tasks.contract import Task
 
 # By config.task: (config, description of the data) -> Task. Each raises InputError where a field or the data do not
@@ -11,4 +11,5 @@ TASKS: dict[str, Callable[..., Task]] = {
     "classification": classification.make,
     "regression": regression.make,
     "rotation": rotation.make,
+    "segmentation": segmentation.make,
 }
