@@ -122,7 +122,9 @@ FIELDS: dict[str, Field] = {
         ("auto", "never", "always"),
     ),
     "data.targets": _one_of(
-        "given", "what is asked: an image's label, the angle by which it is turned, or digits on a canvas", sources.TARGETS
+        "given",
+        "what is asked: an image's label, the angle by which it is turned, or digits on a canvas",
+        sources.TARGETS,
     ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),
