@@ -59,7 +59,7 @@ FIELDS: dict[str, Field] = {
     ),
     "classifier": Field(
         "cnn",
-        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, those for photographs, "
+        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, some for photographs, "
         "one for tasks of pixels, or a Flax module of your own",
         lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
         is_classifier,
@@ -123,7 +123,7 @@ FIELDS: dict[str, Field] = {
     ),
     "data.targets": _one_of(
         "given",
-        "what is asked: an image's label, the angle by which it is turned, or digits on a canvas",
+        "what is asked: the label, the angle it is turned by, or each pixel of digits on a canvas",
         sources.TARGETS,
     ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),

@@ -19,7 +19,7 @@ TASK = segmentation.segmentation(NAMES)
 SIZE = 16
 
 
-def logits(classes, count=len(NAMES)):
+def logits(classes, count=4):
     """Outputs that say these classes."""
     return np.eye(count, dtype=np.float32)[classes]
 
