@@ -63,8 +63,8 @@ FIELDS: dict[str, Field] = {
     ),
     "classifier": Field(
         "cnn",
-        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, one for photographs, "
-        "the authors' with a quarter of its channels, or a Flax module of your own",
+        "f: the authors', one that convolves twice a block, the ConvNet of single-source digits, some for photographs, "
+        "the authors' with a quarter of its channels, one for tasks of pixels, or a Flax module of your own",
         lambda: "one of " + ", ".join(CLASSIFIERS) + ", or module:Class",
         is_classifier,
     ),
@@ -135,7 +135,9 @@ FIELDS: dict[str, Field] = {
         0.0, "share of the training images, of each class, that is held out for config.evaluate_every", 0.0, 0.9
     ),
     "data.targets": _one_of(
-        "given", "what is asked of each image: its label, or the angle by which it is turned", sources.TARGETS
+        "given",
+        "what is asked: the label, the angle it is turned by, or each pixel of digits on a canvas",
+        sources.TARGETS,
     ),
     "data.studio": _one_of("", "objects on black are set before one backdrop that is not", ("", *studio.STUDIOS)),
     "augment.rotation": _number(12.0, "largest rotation, degrees", 0.0, 180.0),

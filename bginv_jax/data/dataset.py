@@ -62,6 +62,7 @@ class Dataset:
     by_class: whether these are photographs: the mean over the classes is reported, too, since some have many more
       images than others, and what is above 0 is not the object.
     validation: what `hold_out` took of the training set, if anything.
+    pixel_classes: as `Description`.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Dataset:
     tests: Mapping[str, Split] = dataclasses.field(default_factory=dict)
     by_class: bool = False
     validation: Split | None = None
+    pixel_classes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -108,6 +110,7 @@ class Dataset:
             test_count=len(self.test.images),
             sha256=digest.hexdigest(),
             target_shape=shapes.pop() if len(shapes) == 1 else (),
+            pixel_classes=self.pixel_classes,
         )
 
 

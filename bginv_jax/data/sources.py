@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from bginv_jax.data import angles, folder, idx, mnist_5k, studio, tfds, world
+from bginv_jax.data import angles, canvas, folder, idx, mnist_5k, studio, tfds, world
 from bginv_jax.data.dataset import Dataset, Split, make_dataset
 from bginv_jax.data.holdout import hold_out
 from bginv_jax.errors import InputError
@@ -37,6 +37,7 @@ def _load_idx(config: ConfigDict, name: str) -> Dataset:
 TARGETS: dict[str, Callable[[Dataset], Dataset]] = {
     "given": lambda dataset: dataset,
     "angle": angles.with_angles,
+    "canvas": canvas.with_canvases,
 }
 
 # By what stands before the colon.

@@ -66,7 +66,7 @@ def make_attention(
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape = description.input_shape
-    f = make_configured(config, task.outputs, shape=shape)
+    f = make_configured(config, task, shape=shape)
     maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
 
     def truncated(variables: Variables, x: jax.Array) -> jax.Array:

@@ -12,20 +12,22 @@ from bginv_jax.methods.contract import Networks
 from bginv_jax.networks.averaging import averaged
 from bginv_jax.networks.classifiers import make_classifier
 from bginv_jax.networks.contract import Network, flax_network
+from bginv_jax.tasks.contract import Task
 
 
-def make_configured(config: ConfigDict, outputs: int, *, shape: tuple[int, int, int]) -> nn.Module:
-    """f with so many outputs for images of `shape` (S, S, C).
+def make_configured(config: ConfigDict, task: Task, *, shape: tuple[int, int, int]) -> nn.Module:
+    """f with the task's outputs for images of `shape` (S, S, C).
 
     Raises:
       InputError: as `make_classifier`.
     """
     return make_classifier(
         config.classifier,
-        outputs,
+        task.outputs,
         frozen=config.classifier_frozen,
         fixed=config.classifier_averages == "fixed",
         shape=shape,
+        on_pixels=task.on_pixels,
     )
 
 

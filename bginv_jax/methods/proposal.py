@@ -147,7 +147,11 @@ def make_proposal(
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape, background = description.input_shape, config.background
-    f = make_configured(config, task.outputs, shape=shape)
+    for name in ("copies", "training_images"):
+        if task.visible is not None and background[name]:
+            what = f"with config.task {config.task}, whose targets know nothing of further objects: 0"
+            raise InputError(f"config.background.{name} is {background[name]}; allowed {what}")
+    f = make_configured(config, task, shape=shape)
     side = config.mask.size or description.size
     if side > description.size:
         raise InputError(f"config.mask.size is {side}; allowed for {description.name}: up to {description.size} pixels")

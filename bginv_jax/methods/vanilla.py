@@ -26,5 +26,5 @@ def make_vanilla(f: Network, task: Task) -> Method:
 
 
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
-    f = make_configured(config, task.outputs, shape=description.input_shape)
+    f = make_configured(config, task, shape=description.input_shape)
     return make_vanilla(make_network(config, f, shape=description.input_shape), task)

@@ -20,6 +20,7 @@ from bginv_jax.networks import efficientnet, residual
 from bginv_jax.networks.contract import block_count, flax_network
 from bginv_jax.networks.layers import Conv3x3, Conv5x5
 from bginv_jax.networks.pretrained import Naming
+from bginv_jax.networks.unet import UNet
 
 
 class Classifier(nn.Module):
@@ -111,7 +112,9 @@ CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "lenet": LeNet,
     **{name: kind.make for name, kind in STAGED.items()},
     "small": functools.partial(Classifier, width=8),
+    "unet": UNet,
 }
+ON_PIXELS = ("unet",)  # whose outputs are (N, S, S, outputs)
 
 _USERS_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -122,21 +125,32 @@ def is_classifier(name: str) -> bool:
 
 
 def make_classifier(
-    name: str, outputs: int, *, frozen: int = 0, fixed: bool = False, shape: tuple[int, int, int] | None = None
+    name: str,
+    outputs: int,
+    *,
+    frozen: int = 0,
+    fixed: bool = False,
+    shape: tuple[int, int, int] | None = None,
+    on_pixels: bool = False,
 ) -> nn.Module:
-    """The classifier of this name: images (N, S, S, C) -> outputs (N, outputs).
+    """The classifier of this name: images (N, S, S, C) -> outputs (N, outputs), or of each pixel.
 
     Args:
       name: in CLASSIFIERS, or module:Class, a Flax module that takes the number of outputs as its first argument, in a
         module that Python finds from where it was started.
-      outputs: how many values for each image.
+      outputs: how many values for each image, or pixel.
       frozen: how many of the first stages are held still, of a classifier in STAGED.
       fixed: whether its running averages stay in training, too, of such a classifier.
-      shape: (S, S, C) of the images; the user's own is tried on one.
+      shape: (S, S, C) of the images, for which outputs must have the right shape; the user's own is tried on one.
+      on_pixels: whether outputs must be (N, S, S, outputs).
 
     Raises:
-      InputError: names config.classifier, what could not be imported or made, and why.
+      InputError: names config.classifier, what could not be imported or made, or has outputs of the wrong shape.
     """
+    if shape and name in CLASSIFIERS and (name in ON_PIXELS) != on_pixels:
+        allowed = [other for other in CLASSIFIERS if (other in ON_PIXELS) == on_pixels]
+        what = "of pixels" if on_pixels else "of images"
+        raise InputError(f"config.classifier is {name!r}; allowed for a task {what}: {', '.join(allowed)}, or your own")
     if name in STAGED:
         return STAGED[name].make(outputs, frozen=frozen, fixed=fixed)
     if name in CLASSIFIERS:
@@ -147,10 +161,11 @@ def make_classifier(
         given = jax.eval_shape(
             lambda key, x: network.apply(network.init(key), x)[0], jax.random.key(0), jnp.zeros((1, *shape))
         )
-        if given.shape != (1, outputs):
+        expected = (1, *shape[:2], outputs) if on_pixels else (1, outputs)
+        if given.shape != expected:
             raise InputError(
                 f"config.classifier is {name!r}, which gives {given.shape} for one image of {shape}; expected "
-                f"{(1, outputs)}"
+                f"{expected}"
             )
     return module
 

@@ -10,7 +10,8 @@ from flax import linen as nn
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import tile
 from bginv_jax.networks.contract import BackgroundSource, Network, block_count, flax_network, stateless
-from bginv_jax.networks.layers import Conv3x3, max_pool2x2
+from bginv_jax.networks.layers import Conv3x3
+from bginv_jax.networks.unet import u_net
 
 
 class MaskGenerator(nn.Module):
@@ -23,16 +24,7 @@ class MaskGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        filters = [self.width * 2**i for i in range(block_count(x.shape[1]))]
-        skips = []
-        for count in filters:
-            skips.append(nn.relu(Conv3x3(count)(x)))
-            x = max_pool2x2(skips[-1])
-        x = nn.relu(Conv3x3(filters[-1])(x))
-        for count in reversed(filters):
-            x = nn.relu(Conv3x3(count, upsample=True)(x))
-            x = jnp.concatenate([x, skips.pop()], axis=-1)
-        return nn.sigmoid(nn.Dense(1, kernel_init=nn.initializers.glorot_uniform())(x))
+        return nn.sigmoid(u_net(x, width=self.width, outputs=1))
 
 
 def at_size(network: Network, size: int) -> Network:

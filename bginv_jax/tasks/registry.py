@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bginv_jax.tasks import classification, q_learning, regression, rotation
+from bginv_jax.tasks import classification, q_learning, regression, rotation, segmentation
 from bginv_jax.tasks.contract import Task
 
 # By config.task: (config, description of the data) -> Task. Each raises InputError where a field or the data do not
@@ -12,4 +12,5 @@ TASKS: dict[str, Callable[..., Task]] = {
     "regression": regression.make,
     "rotation": rotation.make,
     "q_learning": q_learning.make,
+    "segmentation": segmentation.make,
 }

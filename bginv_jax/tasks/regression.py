@@ -40,4 +40,7 @@ def refuse_smoothing(config: ConfigDict, task: str) -> None:
 
 def make(config: ConfigDict, description: Description) -> Task:
     refuse_smoothing(config, "regression")
+    if description.pixel_classes:
+        what = f"the targets of data set {description.name} are classes of pixels"
+        raise InputError(f"config.task is 'regression', but {what}; allowed: segmentation")
     return regression(description.target_shape)

@@ -2,10 +2,14 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from bginv_jax.errors import InputError
 from bginv_jax.networks.classifiers import CLASSIFIERS, has_maps, is_classifier, make_classifier
+from bginv_jax.networks.contract import flax_network
+from bginv_jax.networks.generators import MaskGenerator
+from bginv_jax.networks.unet import UNet
 
 SOURCE = """
 import jax.numpy as jnp
@@ -90,4 +94,26 @@ def test_what_is_wrong_with_it_is_said(name, message):
 
 
 def test_those_with_maps_are_told_from_those_without():
-    assert [name for name in CLASSIFIERS if not has_maps(make_classifier(name, 2))] == ["lenet"]
+    assert [name for name in CLASSIFIERS if not has_maps(make_classifier(name, 2))] == ["lenet", "unet"]
+
+
+@pytest.mark.usefixtures("own")
+def test_outputs_lie_on_images_or_on_their_pixels():
+    for name in ("cnn", "resnet18"):
+        with pytest.raises(InputError, match=f"is '{name}'; allowed for a task of pixels: unet, or your own"):
+            make_classifier(name, 4, shape=(16, 16, 3), on_pixels=True)
+    with pytest.raises(InputError, match="is 'unet'; allowed for a task of images: cnn, vgg, lenet, .*, or your own"):
+        make_classifier("unet", 4, shape=(16, 16, 3))
+    with pytest.raises(InputError, match=r"which gives \(1, 4\) for one image of .*; expected \(1, 16, 16, 4\)"):
+        make_classifier("own_networks:Small", 4, shape=(16, 16, 3), on_pixels=True)
+    network = flax_network(make_classifier("unet", 4, shape=(16, 16, 3), on_pixels=True), (16, 16, 3))
+    variables = jax.eval_shape(network.init, jax.random.key(0))
+    x = jax.ShapeDtypeStruct((2, 16, 16, 3), jnp.float32)
+    assert jax.eval_shape(network.apply, variables, x)[0].shape == (2, 16, 16, 4)
+
+
+def test_the_mask_generator_is_a_u_net_of_one_output():
+    x = jax.random.uniform(jax.random.key(1), (1, 16, 16, 1))
+    f_m, f = flax_network(MaskGenerator(4), (16, 16, 1)), flax_network(UNet(1, width=4), (16, 16, 1))
+    variables = f_m.init(jax.random.key(0))
+    np.testing.assert_allclose(f_m.apply(variables, x)[0], jax.nn.sigmoid(f.apply(variables, x)[0]), rtol=1e-6)
