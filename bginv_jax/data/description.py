@@ -16,6 +16,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_text, value))
+
+
 def _are_sizes(value: Any) -> bool:
     return isinstance(value, tuple) and all(type(side) is int and 0 <= side <= _LARGEST_SIDE for side in value)
 
@@ -30,7 +34,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("train_count", "test_count"), _is_count),
     "shape": lambda value: _are_sizes(value) and len(value) == 3 and 0 not in value,
     "size": _is_count,
-    "class_names": lambda value: isinstance(value, tuple) and all(map(_is_text, value)),
+    **dict.fromkeys(("class_names", "pixel_classes"), _are_texts),
     "target_shape": lambda value: _are_sizes(value) and len(value) < 32,
 }
 
@@ -48,6 +52,8 @@ class Description:
     sha256: over every image and target.
     photographs: a SHA-256 over those that stand behind objects in training, '' without any.
     weights: the SHA-256 of the file of f's pretrained weights, '' without any.
+    pixel_classes: of the pixels, by the numbers of the targets (N, size, size), 0 the background; () where targets are
+      not classes of pixels.
     """
 
     name: str
@@ -60,6 +66,7 @@ class Description:
     target_shape: tuple[int, ...] = ()
     photographs: str = ""
     weights: str = ""
+    pixel_classes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -89,7 +96,10 @@ class Description:
                 f"{made.shape}"
             )
         return dataclasses.replace(
-            made, name=one_line(as_text(made.name)), class_names=tuple(map(one_line, made.class_names))
+            made,
+            name=one_line(as_text(made.name)),
+            class_names=tuple(map(one_line, made.class_names)),
+            pixel_classes=tuple(map(one_line, made.pixel_classes)),
         )
 
     def to_json(self) -> dict[str, Any]:
