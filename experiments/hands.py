@@ -13,7 +13,7 @@ from bginv_jax.config import default_config
 from bginv_jax.errors import InputError
 
 SCHEDULES = {
-    "proposal": ("f:200", "f_m:250", "f+f_b:800"),
+    "proposal": ("f:150", "f_m:500", "f+f_b:650"),
     "vanilla": ("f:800",),
     "attention": ("f:800", "f_l:300"),
 }
@@ -33,6 +33,7 @@ def get_config(row: str = "proposal"):
     config.schedule = SCHEDULES[row]
     config.steps = sum(int(phase.partition(":")[2]) for phase in config.schedule)
     config.rate.f = 5e-4
+    config.rate.f_m = 2e-3
     config.weight_decay = 0.05
     config.label_smoothing = 0.1
     config.augment.update({"rotation": 20.0, "shift": 0.1, "zoom": 0.25, "flip": True, "brightness": 0.3})
