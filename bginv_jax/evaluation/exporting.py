@@ -80,7 +80,7 @@ def facts(trained: Trained) -> dict[str, Any]:
         "format": "bginv_jax export, version 1",
         "method": config.method,
         "task": config.task,
-        "classes": list(description.class_names),
+        "classes": list(description.class_names or description.pixel_classes),
         "input": {
             "shape": [height, width, channels],
             "dtype": "float32",

@@ -108,10 +108,10 @@ def _training(trained: Trained) -> list[str]:
         pictured = ", ".join(config.background.families) or ("photographs" if data.photographs else "")
         beside = f", and for {100 * config.background.pictured_share:g} % of each batch: {pictured}" if pictured else ""
         lines.append(f"- backgrounds in training: {config.background.kind}{beside}")
-    if data.class_names:
-        names = ", ".join(map(in_markdown, data.class_names[:_NAMED]))
-        more = f" and {len(data.class_names) - _NAMED} more" if len(data.class_names) > _NAMED else ""
-        lines.append(f"- {len(data.class_names)} classes: {names}{more}")
+    if classes := data.class_names or data.pixel_classes:
+        names = ", ".join(map(in_markdown, classes[:_NAMED]))
+        more = f" and {len(classes) - _NAMED} more" if len(classes) > _NAMED else ""
+        lines.append(f"- {len(classes)} classes{' of pixels' if data.pixel_classes else ''}: {names}{more}")
     return lines
 
 
@@ -141,9 +141,9 @@ def render(trained: Trained, model: dict[str, Any], records: Sequence[dict], sco
     """
     data = trained.description
     masks = "mask.jax_export" in model["files"]
-    gives = (
-        f"logits (N, {len(data.class_names)})" if data.class_names else f"outputs (N, {trained.method.task.outputs})"
-    )
+    task = trained.method.task
+    places = "N, height, width" if task.on_pixels else "N"
+    gives = f"{'logits' if data.class_names or data.pixel_classes else 'outputs'} ({places}, {task.outputs})"
     parts = [
         f"# {title(trained.config.method)} on {in_markdown(data.name)}",
         f"A network for {in_markdown(trained.config.task)} that was trained with bginv_jax: *Background Invariance by "

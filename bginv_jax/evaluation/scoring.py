@@ -101,6 +101,7 @@ def load(
         for what, expected, actual in (
             ("images of", trained_on.shape, dataset.shape),
             ("classes, in number", len(trained_on.class_names), len(dataset.class_names)),
+            ("classes of pixels, in number", len(trained_on.pixel_classes), len(dataset.pixel_classes)),
         ):
             if expected != actual:
                 raise InputError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
