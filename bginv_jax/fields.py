@@ -188,7 +188,7 @@ FIELDS: dict[str, Field] = {
         128, "channels of f_b at its noise's size; half as many at twice of it, and so on", 8, 512
     ),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
-    "background.recolour": _switch(False, "show what f_b paints in random colours, so that it cannot end at one"),
+    "background.recolour": _switch(False, "show what f_b paints in random colours: on RGB it ends at one or two"),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
     "background.ink_share": _number(0.0, "share of the composites whose object is ink of another background", 0, 1),
     "background.ink_contrast": _number(0.25, "least difference of ink and background, in [0, 1] pixel values", 0, 0.5),
