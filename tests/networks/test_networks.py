@@ -11,7 +11,7 @@ from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods import registry
 from bginv_jax.networks import layers
-from bginv_jax.networks.classifiers import CLASSIFIERS, Classifier, LeNet, LocalClassifier
+from bginv_jax.networks.classifiers import CLASSIFIERS, ON_PIXELS, Classifier, LeNet, LocalClassifier
 from bginv_jax.networks.generators import BackgroundGenerator, MaskGenerator, background_source
 
 
@@ -105,13 +105,16 @@ def test_the_vgg_convolves_twice_in_every_block_but_the_first():
 @pytest.mark.parametrize("size", [16, 32, 64, 96])
 def test_outputs_follow_the_images(size, channels, classifier):
     shape = (size, size, channels)
-    description = Description("toy", shape, size, tuple("abcde"), 10, 10, "")
+    names, on_pixels = tuple("abcde"), classifier in ON_PIXELS
+    kind = {"class_names": (), "pixel_classes": names} if on_pixels else {"class_names": names}
+    description = Description("toy", shape, size, train_count=10, test_count=10, sha256="", **kind)
     x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     config = default_config()
     config.classifier = classifier
+    config.task = "segmentation" if on_pixels else "classification"
     method = registry.make_method(config, description)
     networks = jax.eval_shape(method.init, jax.random.key(0))
-    assert jax.eval_shape(method.predict, networks, x).shape == (2, 5)
+    assert jax.eval_shape(method.predict, networks, x).shape == ((2, size, size, 5) if on_pixels else (2, 5))
     assert jax.eval_shape(method.predict_mask, networks, x).shape == (2, size, size, 1)
     source = background_source("generated", shape, 2)
 
