@@ -234,13 +234,13 @@ def watch_memory(output: Path, steps: int) -> tuple[list[str], bool]:
     return [f"memory of {steps} steps", "1", told], process.returncode == 0 and grown < 1.05
 
 
-def main() -> int:
+def main() -> None:
     values = flags.FLAGS
     if values.same:
         arrays = [_last(predictors.find_workdir(workdir)) for workdir in values.same]
         same = all(_same(arrays[0], other) for other in arrays)
         print("the same bits" if same else "OTHER BITS")
-        return 0 if same else 1
+        sys.exit(0 if same else 1)
     output = files.check_folder(values.output, field="--output", files=["soak.md", "memory.jsonl"])
     seed = random.randrange(2**31) if values.seed is None else values.seed
     draw = random.Random(seed)
@@ -259,7 +259,7 @@ def main() -> int:
     head += about["versions"]["jax"]
     files.write_text(output / "soak.md", f"{head}\n\n{as_markdown(rows)}")
     print(f"{head}\n{as_text(rows)}\n{'nothing was lost' if well else 'SOMETHING WAS LOST'}")
-    return 0 if well else 1
+    sys.exit(0 if well else 1)
 
 
 if __name__ == "__main__":

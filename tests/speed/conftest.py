@@ -16,4 +16,4 @@ def small_networks(monkeypatch):
     source = BackgroundSource(painter.init, lambda key: jax.random.normal(key, (4,)), painter.apply)
     monkeypatch.setitem(CLASSIFIERS, "cnn", Linear)
     monkeypatch.setattr(proposal, "MaskGenerator", lambda width: Masks())
-    monkeypatch.setattr(proposal, "background_source", lambda kind, shape, tiles: source)
+    monkeypatch.setattr(proposal, "background_source", lambda kind, shape, tiles, width: source)
