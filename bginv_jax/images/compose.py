@@ -96,8 +96,8 @@ def varied_masks(keys: jax.Array, m: jax.Array, variation: Variation) -> jax.Arr
 
 def vary_and_compose(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, variation: Variation) -> jax.Array:
     """Objects on backgrounds: compose(x, m, b) with masks and backgrounds varied at random."""
-    _, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    m = varied_masks(keys, m, variation)
+    mask_keys, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+    m = vary_masks(mask_keys, m, halo=variation.halo, erosion=variation.erosion)
     b = rearrange(move_keys, b) if variation.move else b
     if variation.copies:
         b = add_copies(jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys), x, m, b, most=variation.copies)
