@@ -12,6 +12,7 @@ import os
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ BEAT = 15  # seconds
 STALE = 120  # seconds; folders of a network show another host's changes up to a minute late
 _CLOCK = 60.0  # seconds by which the same process may seem to have begun at another time, where a clock was set
 _MOST_BYTES = 4096  # of an owner's file
+_SETTLES = 0.2  # seconds
 _MOST_TRIES = 100  # of many that begin at once
 
 
@@ -150,7 +152,10 @@ def _name(owner: dict[str, Any]) -> str:
 def _take(path: Path, this: dict[str, Any], workdir: str | Path) -> None:
     for _ in range(_MOST_TRIES):
         if _make(path, this):
-            return
+            time.sleep(_SETTLES)  # another may have taken this file for the one of a training that is no more
+            if _read(path) == this:
+                return
+            continue
         owner = _read(path)
         if owner is None:
             continue
