@@ -88,23 +88,19 @@ class Variation(NamedTuple):
     copies: int = 0
 
 
-def varied_masks(keys: jax.Array, m: jax.Array, variation: Variation) -> jax.Array:
-    """The masks with which `vary_and_compose` composes."""
-    mask_keys, _, _ = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    return vary_masks(mask_keys, m, halo=variation.halo, erosion=variation.erosion)
-
-
-def vary_and_compose(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, variation: Variation) -> jax.Array:
-    """Objects on backgrounds: compose(x, m, b) with masks and backgrounds varied at random."""
+def vary_and_compose(
+    keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, variation: Variation
+) -> tuple[jax.Array, jax.Array]:
+    """Objects on backgrounds: compose(x, m, b) with masks and backgrounds varied at random; and these masks."""
     mask_keys, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
     m = vary_masks(mask_keys, m, halo=variation.halo, erosion=variation.erosion)
     b = rearrange(move_keys, b) if variation.move else b
     if variation.copies:
         b = add_copies(jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys), x, m, b, most=variation.copies)
     if not variation.ink_share:
-        return compose(x, m, b)
+        return compose(x, m, b), m
     ink_keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(keys)
-    return ink(ink_keys, x, m, b, share=variation.ink_share, contrast=variation.ink_contrast)
+    return ink(ink_keys, x, m, b, share=variation.ink_share, contrast=variation.ink_contrast), m
 
 
 def painter_keys(keys: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.images.compose import Variation, compose, painter_keys, varied_masks, vary_and_compose
+from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.light import recolour
 from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.configured import make_configured, make_network
@@ -91,7 +91,7 @@ def make_proposal(
         return f_b.apply(networks["f_b"], jax.vmap(f_b.draw)(keys), **options)
 
     def set_before(keys, networks, batch, m):
-        """The batch with objects before pictures and before what f_b paints; what brightness costs; f_b's variables."""
+        """The batch, composed before pictures and what f_b paints; its targets; what brightness costs; f_b's variables."""
         kept = batch.layout.kept
         _, _, painted_keys = batch.layout.split(keys)
         b, changed = paint(networks, painter_keys(painted_keys), train=True, key=network_key(keys, 2))
@@ -100,16 +100,15 @@ def make_proposal(
         excess = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(1)
         cost = brightness_weight * excess.sum() / max(1, len(b))
         b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
-        x = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
-        return jnp.concatenate([batch.images[:kept], x]), cost, changed
+        x, shown = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
+        return jnp.concatenate([batch.images[:kept], x]), visible(batch, shown), cost, changed
 
-    def visible(keys, batch, m):
-        """The targets of the batch whose objects are cut out with masks m."""
+    def visible(batch, shown):
+        """The targets of the batch, whose composites show what these masks show."""
         kept, targets = batch.layout.kept, batch.targets
         if task.visible is None:
             return targets
-        part = jax.tree.map(lambda leaf: leaf[kept:], targets)
-        part = task.visible(part, varied_masks(keys[kept:], m[kept:], variation))
+        part = task.visible(jax.tree.map(lambda leaf: leaf[kept:], targets), shown)
         return jax.tree.map(lambda leaf, seen: jnp.concatenate([leaf[:kept], seen]), targets, part)
 
     def objective(keys, networks, batch, active):
@@ -118,8 +117,7 @@ def make_proposal(
         if "f_m" in active:
             total, m, metrics, changed["f_m"] = mask_terms(networks, batch, network_key(keys, 1))
         if "f_b" in active:
-            x, brightness, changed["f_b"] = set_before(keys, networks, batch, m)
-            targets = visible(keys, batch, m)
+            x, targets, brightness, changed["f_b"] = set_before(keys, networks, batch, m)
             total -= brightness
         if "f" in active or "f_b" in active:
             outputs, changed["f"] = f.apply(networks["f"], x, train="f" in active, key=network_key(keys, 0))
