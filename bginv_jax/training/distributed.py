@@ -17,13 +17,12 @@ from typing import Any
 import jax
 
 from bginv_jax.errors import InputError
-from bginv_jax.training.leaving import leave
+from bginv_jax.training.leaving import SIGNALLED, SYSTEM, leave
 
 _LOG = logging.getLogger(__name__)
 
 _START, _SILENT = 120, 30  # seconds: that processes wait for each other at the start, and for a sign of life later
 _PATIENCE = 1.0  # seconds
-_SYSTEM, _SIGNALLED = 1, 128  # exit status: of an error of the system, and above it of signals
 _LOST = (
     "another process of this training has ended or cannot be reached; started again in all of them, the same command "
     "continues from the newest checkpoint"
@@ -154,7 +153,7 @@ def _end_in_one_line(message: str) -> None:
     """
 
     def end(_: int) -> None:
-        leave(f"error: {message}", _SYSTEM)
+        leave(f"error: {message}", SYSTEM)
 
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(end)
     _handlers.append(handler)
@@ -170,14 +169,14 @@ def leaving_at_once() -> Iterator[None]:
     except BaseException as error:
         if not jax.distributed.is_initialized():
             raise
-        code = error.code if isinstance(error, SystemExit) else _SYSTEM
-        if code is None or code == 0 or (isinstance(code, int) and code > _SIGNALLED):
+        code = error.code if isinstance(error, SystemExit) else SYSTEM
+        if code is None or code == 0 or (isinstance(code, int) and code > SIGNALLED):
             raise  # what is over in all processes
         if not isinstance(error, SystemExit):
             traceback.print_exc()
         if is_first():
             time.sleep(_PATIENCE)  # its end aborts the others, which may be about to say what they found, too
-        leave(None, code if isinstance(code, int) else _SYSTEM)
+        leave(None, code if isinstance(code, int) else SYSTEM)
 
 
 @contextlib.contextmanager
@@ -197,4 +196,4 @@ def noticing_losses() -> Iterator[None]:
         message = f"{_LOST} ({_first_line(error)})"
         if not _handlers:
             raise ConnectionError(message) from error
-        leave(f"error: {message}", _SYSTEM)
+        leave(f"error: {message}", SYSTEM)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+SYSTEM, SIGNALLED = 1, 128  # exit status: of an error of the system; of a signal, as shells have it, with its number
+
 _last: list[Callable[[], None]] = []
 
 

@@ -18,12 +18,11 @@ from typing import Any, NoReturn
 import jax
 from jax.experimental import multihost_utils
 
-from bginv_jax.training.leaving import leave
+from bginv_jax.training.leaving import SIGNALLED, leave
 
 # Of Ctrl-C, of schedulers (SLURM, Kubernetes), and of a terminal that closes; Windows lacks the last.
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _PATIENCE = 2.0  # seconds that the main thread has to end by itself where there is nothing to save
-_SHELLS = 128  # a shell's exit status of a process that a signal ended is this and the signal's number
 
 
 class StoppedError(KeyboardInterrupt):
@@ -36,7 +35,7 @@ class StoppedError(KeyboardInterrupt):
 
     def __init__(self, number: int, message: str):
         super().__init__(message)
-        self.status = _SHELLS + number
+        self.status = SIGNALLED + number
 
 
 def newest_checkpoint(folder: Path) -> str:
@@ -132,7 +131,7 @@ class Stop:
 
     def _leave(self, number: int, what: str) -> NoReturn:
         """Ends the process from the thread, whatever the main one is at."""
-        leave(f"stopped by {signal.Signals(number).name}: {what}", _SHELLS + number)
+        leave(f"stopped by {signal.Signals(number).name}: {what}", SIGNALLED + number)
 
     def _end(self, number: int) -> NoReturn:
         raise StoppedError(number, f"stopped by {signal.Signals(number).name}: {newest_checkpoint(self._folder)}")
