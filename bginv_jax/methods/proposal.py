@@ -91,7 +91,7 @@ def make_proposal(
         return f_b.apply(networks["f_b"], jax.vmap(f_b.draw)(keys), **options)
 
     def set_before(keys, networks, batch, m):
-        """The batch, composed before pictures and what f_b paints; its targets; what brightness costs; f_b's variables."""
+        """The batch before pictures and what f_b paints; its targets; what brightness costs; f_b's variables."""
         kept = batch.layout.kept
         _, _, painted_keys = batch.layout.split(keys)
         b, changed = paint(networks, painter_keys(painted_keys), train=True, key=network_key(keys, 2))
