@@ -10,6 +10,7 @@ from bginv_jax import files
 from bginv_jax.evaluation.records import title
 from bginv_jax.evaluation.scoring import TrainedRun
 from bginv_jax.evaluation.table1 import COLOURS
+from bginv_jax.training.progress import read_metrics
 
 FILE = "curve.png"
 
@@ -19,11 +20,9 @@ def read_returns(workdir: Path) -> tuple[np.ndarray, np.ndarray]:
 
     None of a workdir that was copied without its metrics.
     """
-    path = workdir / "metrics.jsonl"
-    if not path.is_file():
+    played = [record for record in read_metrics(workdir) if "return" in record]
+    if not played:
         return np.zeros(0, int), np.zeros((0, 1))
-    records = files.read_json_lines(path, fields={"step": int})
-    played = [record for record in records if "return" in record]
     return np.array([record["step"] for record in played]), np.array([np.ravel(record["return"]) for record in played])
 
 

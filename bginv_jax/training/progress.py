@@ -96,11 +96,19 @@ def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
     return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
 
 
+def read_metrics(workdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl that have a step; none of a workdir that was copied without."""
+    path = workdir / "metrics.jsonl"
+    return files.read_json_lines(path, fields={"step": int}) if path.is_file() else []
+
+
+def _is_validation(record: dict) -> bool:
+    return any(name.startswith(VALIDATION) for name in record)
+
+
 def read_validation(workdir: Path) -> list[dict]:
     """The lines of metrics.jsonl about images that are held out: step, phase and scores, of several seeds each."""
-    path = workdir / "metrics.jsonl"
-    records = files.read_json_lines(path, fields={"step": int}) if path.is_file() else []
-    return [record for record in records if any(name.startswith(VALIDATION) for name in record)]
+    return [record for record in read_metrics(workdir) if _is_validation(record)]
 
 
 def _keep_until(path: Path, step: int) -> list[dict]:
@@ -172,7 +180,7 @@ class Progress:
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
         self._lines = workdir / "metrics.jsonl"
         kept = _keep_until(self._lines, step)
-        self._validated = {record["step"] for record in kept if any(name.startswith(VALIDATION) for name in record)}
+        self._validated = {record["step"] for record in kept if _is_validation(record)}
         self._events = EventFile(workdir / "tensorboard", purge_step=step + 1)
         self._warned = False
         self._bar = tqdm.tqdm(
