@@ -27,6 +27,7 @@ _LOST = (
     "another process of this training has ended or cannot be reached; started again in all of them, the same command "
     "continues from the newest checkpoint"
 )
+_NO_ROOM = "RESOURCE_EXHAUSTED"  # how JAX's error of memory begins, which is of this process
 _NO_CLUSTER = (
     "--distributed: this process was started by no cluster that JAX knows (SLURM, Open MPI, Kubernetes, Cloud TPU); "
     "expected --coordinator=HOST:PORT, --process_count and --process_id with it"
@@ -139,7 +140,7 @@ def _await(coordinator: str, seconds: int) -> None:
         time.sleep(0.2)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
@@ -172,6 +173,8 @@ def leaving_at_once() -> Iterator[None]:
         code = error.code if isinstance(error, SystemExit) else SYSTEM
         if code is None or code == 0 or (isinstance(code, int) and code > SIGNALLED):
             raise  # what is over in all processes
+        if _is_loss(error):
+            leave(_lost(error), SYSTEM)
         if not isinstance(error, SystemExit):
             traceback.print_exc()
         if is_first():
@@ -179,9 +182,23 @@ def leaving_at_once() -> Iterator[None]:
         leave(None, code if isinstance(code, int) else SYSTEM)
 
 
+def _is_loss(error: BaseException) -> bool:
+    """Whether a program, or what Orbax runs to wait for all processes, failed since another process is gone."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, jax.errors.JaxRuntimeError):
+            return jax.process_count() > 1 and not str(cause).startswith(_NO_ROOM)
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def _lost(error: BaseException) -> str:
+    return f"error: {_LOST} ({_first_line(error)})"
+
+
 @contextlib.contextmanager
 def noticing_losses() -> Iterator[None]:
-    """Where a program over several processes runs: if it fails since one is gone, the others end at once.
+    """Where something is done by all processes together: if it fails since one is gone, the others end at once.
 
     No cleaning up on the way: saving, for one, waits for all processes.
 
@@ -190,10 +207,9 @@ def noticing_losses() -> Iterator[None]:
     """
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+    except Exception as error:
+        if not _is_loss(error):
             raise
-        message = f"{_LOST} ({_first_line(error)})"
         if not _handlers:
-            raise ConnectionError(message) from error
-        leave(f"error: {message}", SYSTEM)
+            raise ConnectionError(f"{_LOST} ({_first_line(error)})") from error
+        leave(_lost(error), SYSTEM)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orbax.checkpoint as ocp
 
-from bginv_jax.training import orbax_manners
+from bginv_jax.training import distributed, orbax_manners
 
 
 class Manager(ocp.CheckpointManager):
@@ -50,7 +50,8 @@ class _UnwrittenError(OSError):
 def one_error(manager: Manager) -> Iterator[None]:
     """Where what fails in Orbax because of the system is an OSError in one line, and nothing half written stays."""
     try:
-        yield
+        with distributed.noticing_losses():
+            yield
     except _UnwrittenError:
         raise
     except Exception as error:

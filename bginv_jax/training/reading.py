@@ -1,7 +1,8 @@
 """One checkpoint as it is read: compared with its checksums, so that it is what was written, or else damaged."""
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -9,19 +10,29 @@ import orbax.checkpoint as ocp
 
 from bginv_jax.errors import InputError
 from bginv_jax.training import devices as hardware
-from bginv_jax.training import integrity, orbax_manners
+from bginv_jax.training import distributed, integrity, orbax_manners
 from bginv_jax.training.integrity import DamagedError
 from bginv_jax.training.manager import Manager
 
 _LOG = logging.getLogger(__name__)
 
 
+@contextlib.contextmanager
+def _as_damage() -> Iterator[None]:
+    """Where an error is the file's: a damaged one may fail anywhere in Orbax, JSON or TensorStore."""
+    try:
+        with distributed.noticing_losses():  # Orbax's waiting for the other processes, which is no file's
+            yield
+    except ConnectionError:
+        raise
+    except Exception as error:
+        raise DamagedError(orbax_manners.first_line(error)) from error
+
+
 def read_meta(manager: Manager, step: int) -> tuple[dict, bool]:
     """The meta of a checkpoint, and whether it has checksums; raises DamagedError."""
-    try:
+    with _as_damage():
         meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-    except Exception as error:  # a damaged file may fail anywhere in Orbax or JSON
-        raise DamagedError(orbax_manners.first_line(error)) from error
     return meta, integrity.check_meta(meta)
 
 
@@ -33,10 +44,8 @@ def _read_arrays(manager: Manager, step: int, shapes: Any, *, partial: bool) -> 
     )
     arguments = ocp.checkpoint_utils.construct_restore_args(template)
     restore = ocp.args.PyTreeRestore(item=template, restore_args=arguments, partial_restore=partial)
-    try:
+    with _as_damage():
         tree = manager.restore(step, args=ocp.args.Composite(state=restore))["state"]
-    except Exception as error:  # as above, or in TensorStore
-        raise DamagedError(orbax_manners.first_line(error)) from error
     if not integrity.are_like(tree, template):  # damaged trees of Orbax's make it leave out what it should read
         raise DamagedError("not all of its arrays are there")
     return tree

@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from bginv_jax import config as configs
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
-from bginv_jax.training import agreement, checkpoints, distributed, wiring
+from bginv_jax.training import agreement, checkpoints, distributed, reading, wiring
 from tests.conftest import door, run_door, same_bits, write_tiny_folder
 
 _STEPS, _EVERY = 40, 8  # few: on a busy machine processes wait for each other in every step
@@ -154,6 +155,43 @@ def test_one_is_killed_all_end_and_the_same_command_continues(folder, two, tmp_p
     texts = _run(2, 4, *_flags(folder, workdir))
     assert "continuing after step" in texts[0][1]
     assert same_bits(_state(workdir), _state(two[0]))
+
+
+@pytest.mark.parametrize(
+    ("raised", "last"),
+    [
+        ("lost", _LOST),
+        ("OSError('none can be written')", _LOST),  # as Orbax passes an error on
+        ("room", "jax.errors.JaxRuntimeError: RESOURCE_EXHAUSTED: Out of memory"),
+    ],
+)
+def test_an_error_of_another_process_s_end_is_told_wherever_it_is_raised(raised, last):
+    program = f"""
+import jax
+from bginv_jax.training import distributed
+jax.process_count, jax.distributed.is_initialized = lambda: 2, lambda: True
+lost = jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllGather failed: [pair.cc:538] Connection reset by peer\\nmore")
+room = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+with distributed.leaving_at_once():
+    try:
+        raise room if {raised!r} == "room" else lost
+    except RuntimeError:
+        raise {raised}
+"""
+    ended = subprocess.run(**door("train") | {"args": [sys.executable, "-c", program]}, text=True, capture_output=True)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(last)
+
+
+def test_what_cannot_be_read_since_a_process_ended_is_not_called_damaged(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+
+    class Lonely:
+        def restore(self, *_, **__):
+            raise jax.errors.JaxRuntimeError("DEADLINE_EXCEEDED: Barrier timed out")
+
+    with pytest.raises(ConnectionError, match="another process of this training has ended .* Barrier timed out"):
+        reading.read_meta(Lonely(), 1)
 
 
 def test_processes_of_different_commands_are_refused(folder, tmp_path):
