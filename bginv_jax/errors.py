@@ -3,6 +3,7 @@
 import re
 
 _MOST_LETTERS = 4000  # of a message; a value or a name may be megabytes
+_FIRST_LETTERS = 200  # of what another library says
 
 
 def one_line(text: str) -> str:
@@ -10,6 +11,13 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's error, as `one_line`, short enough for a message; its type if it has none."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = one_line(lines[0]) if lines else type(error).__name__
+    return line if len(line) <= _FIRST_LETTERS else f"{line[: _FIRST_LETTERS - 3]}..."
 
 
 class InputError(ValueError):

@@ -34,9 +34,9 @@ from bginv_jax.training import provenance
 
 _LOG = logging.getLogger("bginv_jax.soak")
 HERE = Path(__file__).parent
-STEPS = 120  # in three phases of as many
+STEPS = 12  # of a training for each time that it is ended, in three phases of as many
 SIZE = (
-    *("data.image_size=16", "mask.width=4", "batch_size=16", f"steps={STEPS}", "log_every=3", "checkpoint_every=2"),
+    *("data.image_size=16", "mask.width=4", "batch_size=16", "log_every=3", "checkpoint_every=2"),
     *("evaluate_every=10", "data.validation_share=0.02"),
 )
 CASES = {
@@ -46,6 +46,7 @@ CASES = {
 LONG = ("batch_size=4", "steps=20000", "log_every=50", "checkpoint_every=250", "schedule=('f:1',)", "method=vanilla")
 MOMENTS = ("starting", "training", "saving", "a phase's end", "SIGTERM", "SIGINT", "SIGHUP")
 _WEIGHTS = (6, 8, 8, 4, 2, 1, 1)
+FINISHED = "it had finished"  # before it was ended
 
 
 def _command(settings: tuple[str, ...], workdir: Path) -> list[str]:
@@ -76,6 +77,11 @@ def _steps_saved(workdir: Path) -> set[str]:
     return {path.name for path in (workdir / "checkpoints").glob("*") if path.name.isdecimal()}
 
 
+def _step(workdir: Path) -> int:
+    """How far it has come, by its log."""
+    return next((line["step"] for line in reversed(_lines(workdir))), 0)
+
+
 def _saving(workdir: Path) -> bool:
     return any("tmp" in path.name for path in (workdir / "checkpoints").glob("*"))
 
@@ -85,7 +91,14 @@ def _wait(process: subprocess.Popen, until: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def _disturb(command: list[str], workdir: Path, moment: str, draw: random.Random, *, start: float) -> str:
+def _plan(kills: int, steps: int, draw: random.Random) -> list[tuple[int, str]]:
+    """So many disturbances in the order of their steps: from which step on, and at which of MOMENTS."""
+    ends = {"a phase's end": lambda: draw.choice((1, 2)) * steps // 3}
+    moments = draw.choices(MOMENTS, _WEIGHTS, k=kills)
+    return sorted((ends.get(moment, lambda: draw.randrange(steps * 9 // 10))(), moment) for moment in moments)
+
+
+def _disturb(command: list[str], workdir: Path, moment: str, draw: random.Random, *, start: float, target: int) -> str:
     """Starts the command and ends it at such a moment; what was seen: the moment, or what went wrong.
 
     Args:
@@ -93,26 +106,24 @@ def _disturb(command: list[str], workdir: Path, moment: str, draw: random.Random
       moment: one of MOMENTS.
       draw: how long after it.
       start: seconds that it takes to its first step.
+      target: the step from which on it is ended, if it goes on at all before.
     """
     before, number = _steps_saved(workdir), getattr(signal, moment, signal.SIGKILL)
+    lines, there = len(_lines(workdir)), _step(workdir) >= target
     process = _start(command, workdir)
-    if moment == "starting":
+    if moment == "starting" or (moment == "a phase's end" and there):
         time.sleep(draw.uniform(0, start))
     else:
-        more, waited = draw.randint(0, 1), draw.uniform(0, 0.5)
-        first = len(_lines(workdir))
-        _wait(process, lambda: len(_lines(workdir)) > first or len(_steps_saved(workdir) - before) > 0)
-        _wait(process, lambda: len(_steps_saved(workdir) - before) >= more)
+        waited = draw.uniform(0, 0.3)
+        if moment != "a phase's end":
+            _wait(process, lambda: len(_lines(workdir)) > lines or len(_steps_saved(workdir) - before) > 0)
+        _wait(process, lambda: _step(workdir) >= target)
         if moment == "saving":
             _wait(process, lambda: _saving(workdir))
             waited /= 20
-        if moment == "a phase's end" and (lines := _lines(workdir)):
-            phase = lines[-1]["phase"]
-            end = (1 + lines[-1]["step"] * 3 // STEPS) * STEPS // 3
-            _wait(process, lambda: _lines(workdir)[-1]["step"] >= end or _lines(workdir)[-1]["phase"] != phase)
         time.sleep(waited)
     if process.poll() is not None:
-        return "it had finished" if process.returncode == 0 else f"it had failed ({process.returncode})"
+        return FINISHED if process.returncode == 0 else f"it had failed ({process.returncode})"
     process.send_signal(number)
     status = process.wait(60)
     expected = -number if number == signal.SIGKILL else 128 + number
@@ -165,6 +176,8 @@ def soak(name: str, settings: tuple[str, ...], output: Path, kills: int, draw: r
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     whole, killed = place / "whole", place / "killed"
+    steps = STEPS * max(kills, 10)
+    settings = (*settings, f"steps={steps}")
     for _ in range(2):  # the second has compiled programs, and says how long a start takes
         shutil.rmtree(whole, ignore_errors=True)
         began = time.monotonic()
@@ -174,11 +187,13 @@ def soak(name: str, settings: tuple[str, ...], output: Path, kills: int, draw: r
         if process.wait():
             raise InputError(f"the training that nobody disturbed ended with {process.returncode}; see {place}/log.txt")
     seen: Counter[str] = Counter()
-    for moment in draw.choices(MOMENTS, _WEIGHTS, k=kills):
-        seen[_disturb(_command(settings, killed), killed, moment, draw, start=start)] += 1
+    for target, moment in _plan(kills, steps, draw):
+        seen[_disturb(_command(settings, killed), killed, moment, draw, start=start, target=target)] += 1
         _LOG.info("%s: %s", name, ", ".join(f"{count} {what}" for what, count in seen.items()))
     status = _start(_command(settings, killed), killed).wait()
-    wrong = [what for what in seen if what not in MOMENTS] + ([f"the last start ended with {status}"] if status else [])
+    wrong = [what for what in seen if what not in (*MOMENTS, FINISHED)] + (
+        [f"the last start ended with {status}"] if status else []
+    )
     wrong = wrong or _differences(whole, killed)
     return [name, ", ".join(f"{seen[what]} {what}" for what in sorted(seen)), "; ".join(wrong) or "the same"], not wrong
 

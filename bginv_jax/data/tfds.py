@@ -12,8 +12,7 @@ from PIL import Image
 
 from bginv_jax.data import tfds_folders
 from bginv_jax.data.dataset import Dataset, make_dataset
-from bginv_jax.data.tfds_prepare import first_line
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, first_line
 from bginv_jax.images.reading import MOST_PIXELS
 
 if TYPE_CHECKING:  # two seconds that no other source needs

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bginv_jax.data.tfds_prepare import first_line, prepare
-from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.data.tfds_prepare import prepare
+from bginv_jax.errors import InputError, MissingDataError, first_line
 from bginv_jax.files import check_path
 
 if TYPE_CHECKING:  # two seconds that no other source needs

@@ -5,19 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bginv_jax.errors import MissingDataError
+from bginv_jax.errors import MissingDataError, first_line
 
 if TYPE_CHECKING:  # two seconds that no other source needs
     from tensorflow_datasets.core.dataset_builder import DatasetBuilder
     from tensorflow_datasets.core.naming import DatasetReference
 
 _CONNECT_SECONDS = 10
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def prepare(builder: "DatasetBuilder", reference: "DatasetReference") -> None:

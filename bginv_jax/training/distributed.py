@@ -12,11 +12,11 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, first_line
 from bginv_jax.training.leaving import SIGNALLED, SYSTEM, leave
 
 _LOG = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def join(
             shutdown_timeout_seconds=silent_seconds,
         )
     except jax.errors.JaxRuntimeError as error:
-        raise ConnectionError(f"{address}: {_first_line(error)}; is the port in use?") from error
+        raise ConnectionError(f"{address}: {first_line(error)}; is the port in use?") from error
     except ValueError as error:
         if "should be defined" not in str(error) and "must be defined" not in str(error):
             raise
@@ -138,10 +138,6 @@ def _await(coordinator: str, seconds: int) -> None:
                     "expected the first process to listen there"
                 ) from error
         time.sleep(0.2)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 _handlers: list[Any] = []  # which C calls, and which must therefore stay
@@ -174,7 +170,7 @@ def leaving_at_once() -> Iterator[None]:
         if code is None or code == 0 or (isinstance(code, int) and code > SIGNALLED):
             raise  # what is over in all processes
         if _is_loss(error):
-            leave(_lost(error), SYSTEM)
+            _leave_lost(error)
         if not isinstance(error, SystemExit):
             traceback.print_exc()
         if is_first():
@@ -192,8 +188,9 @@ def _is_loss(error: BaseException) -> bool:
     return False
 
 
-def _lost(error: BaseException) -> str:
-    return f"error: {_LOST} ({_first_line(error)})"
+def _leave_lost(error: BaseException) -> NoReturn:
+    time.sleep(_PATIENCE)  # JAX's threads, which may have noticed at the same time, say theirs first, and end it so
+    leave(f"error: {_LOST} ({first_line(error)})", SYSTEM)
 
 
 @contextlib.contextmanager
@@ -211,5 +208,5 @@ def noticing_losses() -> Iterator[None]:
         if not _is_loss(error):
             raise
         if not _handlers:
-            raise ConnectionError(f"{_LOST} ({_first_line(error)})") from error
-        leave(_lost(error), SYSTEM)
+            raise ConnectionError(f"{_LOST} ({first_line(error)})") from error
+        _leave_lost(error)

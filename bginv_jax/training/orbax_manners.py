@@ -74,12 +74,6 @@ def system_error(error: BaseException) -> int | None:
     return None
 
 
-def first_line(error: BaseException) -> str:
-    """An error in one line, such as fits into a warning."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    return line if len(line) <= 200 else f"{line[:197]}..."
-
-
 def temporary_folders(directory: Path) -> list[Path]:
     """Checkpoints that are half written."""
     return [path for path in directory.glob("*.orbax-checkpoint-tmp*") if path.is_dir()] if directory.is_dir() else []

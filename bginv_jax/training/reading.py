@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, first_line
 from bginv_jax.training import devices as hardware
-from bginv_jax.training import distributed, integrity, orbax_manners
+from bginv_jax.training import distributed, integrity
 from bginv_jax.training.integrity import DamagedError
 from bginv_jax.training.manager import Manager
 
@@ -26,7 +26,7 @@ def _as_damage() -> Iterator[None]:
     except ConnectionError:
         raise
     except Exception as error:
-        raise DamagedError(orbax_manners.first_line(error)) from error
+        raise DamagedError(first_line(error)) from error
 
 
 def read_meta(manager: Manager, step: int) -> tuple[dict, bool]:
@@ -63,7 +63,7 @@ def read_step(manager: Manager, step: int, make_template: Callable[[dict], Any],
     except Exception as error:
         if sealed:
             raise
-        raise DamagedError(orbax_manners.first_line(error)) from error  # what no checksum guards may be anything
+        raise DamagedError(first_line(error)) from error  # what no checksum guards may be anything
     if sealed:
         other = integrity.check_kinds(shapes, meta, partial=partial)
         if other:
