@@ -200,7 +200,7 @@ FIELDS: dict[str, Field] = {
     "play.discount": _number(0.97, "what a reward is worth a move later", 0.0, 1.0),
     "play.exploring": _number(0.2, "share of the steps in which random moves become few", 0.0, 1.0),
     "log_every": _number(50, "steps between two lines of the log", 1),
-    "checkpoint_every": _number(250, "steps between two checkpoints", 1),
+    "checkpoint_every": _number(500, "steps between two checkpoints", 1),
     "checkpoint_keep_every": _number(
         0, "steps between two checkpoints that are kept for good, a multiple of checkpoint_every; 0 keeps none so", 0
     ),

@@ -55,17 +55,18 @@ def _command(settings: tuple[str, ...], workdir: Path) -> list[str]:
     return [sys.executable, "-m", "bginv_jax.train", config, *fields, f"--workdir={workdir}"]
 
 
-def _hear() -> None:
-    """In the new process: signals that this one ignores, as under nohup, end it nevertheless."""
-    for name in ("SIGINT", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
+def _hear_in_children() -> None:
+    """Signals that this process ignores, as under nohup, it goes on to ignore, but those that it starts do not."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # what is heard is not inherited, what is ignored would be
 
 
 def _start(command: list[str], workdir: Path) -> subprocess.Popen:
     """A process whose output goes to log.txt beside the workdir; it compiles fast, and computes the same each time."""
     environment = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
     with (workdir.parent / "log.txt").open("a", encoding="utf-8") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, preexec_fn=_hear)
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 def _lines(workdir: Path) -> list[dict]:
@@ -257,6 +258,7 @@ def main() -> None:
         print("the same bits" if same else "OTHER BITS")
         sys.exit(0 if same else 1)
     output = files.check_folder(values.output, field="--output", files=["soak.md", "memory.jsonl"])
+    _hear_in_children()
     seed = random.randrange(2**31) if values.seed is None else values.seed
     draw = random.Random(seed)
     rows, well = [["what", "tries", "what came out"]], True

@@ -37,7 +37,7 @@ class TrainedRun(NamedTuple):
     @property
     def world(self) -> World | None:
         """What is played instead of scoring images, where f acts."""
-        return find_world(self.dataset.name) if self.seeds[0].config.task == "q_learning" else None
+        return find_world(self.dataset.name)
 
 
 def _load_dataset(data: ConfigDict) -> Dataset:

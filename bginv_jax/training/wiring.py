@@ -63,8 +63,8 @@ class Run:
 
     @property
     def world(self) -> World | None:
-        """What is played, with task q_learning."""
-        return find_world(self.dataset.name) if self.config.task == "q_learning" else None
+        """What is played, where the data set is one of a world."""
+        return find_world(self.dataset.name)
 
     @property
     def several_seeds(self) -> bool:
