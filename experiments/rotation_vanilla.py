@@ -16,5 +16,5 @@ def get_config():
     config.method = "vanilla"
     config.schedule = ("f:1",)
     config.classifier_average = 0.995
-    config.steps = 6000
+    config.steps = 4000
     return config

@@ -86,8 +86,8 @@ def test_q_learning_by_hand():
     task = q_learning(("left", "right"))
     outputs = jnp.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]])
     targets = {"action": jnp.array([1, 0, 0]), "value": jnp.array([1.5, 0.5, 0.0])}
-    # Errors 0.5, 0 and 3: half their square up to 1, then straight on, 3 - 0.5.
-    np.testing.assert_allclose(task.loss(outputs, targets), [0.125, 0.0, 2.5])
+    # Errors 0.5, 0 and 3: half their square up to 1, then straight on, 3 - 0.5; 20 times that.
+    np.testing.assert_allclose(task.loss(outputs, targets), [2.5, 0.0, 50.0])
     np.testing.assert_allclose(task.measures(outputs, targets)["value_error"], [0.5, 0.0, 3.0])
     assert task.describe(np.asarray(outputs)) == ["right", "left", "left"]
     assert (task.outputs, task.shown, task.larger_is_better) == (2, "share_of_best", True)
