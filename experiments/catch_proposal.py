@@ -3,17 +3,19 @@
 Command: python -m bginv_jax.train --config=experiments/catch_proposal.py --workdir=runs/catch_proposal
 """
 
+from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 
 
 def get_config():
     config = default_config()
     config.task, config.data.source = "q_learning", "world:catch"
-    config.classifier, config.classifier_average = "small", 0.99
-    config.batch_size, config.steps = 32, 6000
-    config.schedule = ("f:1500", "f_m:500", "f+f_b:4000")
-    config.mask.update({"width": 8, "area": 0.05})
-    config.background.width = 32
-    config.augment.update({"rotation": 0.0, "shift": 0.0, "zoom": 0.0})
+    config.classifier_average = 0.99
+    config.batch_size, config.steps = 32, 9000
+    config.schedule = ("f:1000", "f_m:500", "f+f_b:7500")
+    config.rate.f_b = 2e-4
+    config.mask.update({"width": 8, "area": 0.02, "halo": 4})
+    config.background.update({"width": 32, "families": families.DEVELOPMENT, "pictured_share": 0.7, "gain": 1.0})
+    config.augment.update({"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "brightness": 0.3})
     config.log_every, config.checkpoint_every = 200, 2000
     return config

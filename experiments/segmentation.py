@@ -7,6 +7,7 @@ the same on full MNIST: --config.data.source=tfds:mnist.
 Command: python -m bginv_jax.train --config=experiments/segmentation.py:proposal --workdir=runs/segmentation/proposal
 """
 
+from bginv_jax.backgrounds import families
 from bginv_jax.config import default_config
 from bginv_jax.errors import InputError
 
@@ -21,13 +22,16 @@ def get_config(row: str = "proposal"):
     config.classifier = "unet"
     config.batch_size = 32
     config.rate.f = 3e-3
-    config.steps = 3000
-    config.schedule = {"vanilla": ("f:1",), "copy_paste": ("f:600", "f+f_b:2400")}.get(
-        row, ("f:600", "f_m:200", "f+f_b:2200")
+    config.steps = 3600
+    config.schedule = {"vanilla": ("f:1",), "copy_paste": ("f:600", "f+f_b:3000")}.get(
+        row, ("f:600", "f_m:250", "f+f_b:2750")
     )
     if row == "vanilla":
         config.method, config.steps = "vanilla", 1500
         return config
     config.mask.kind = "nonzero" if row == "copy_paste" else "learned"
-    config.mask.update({"area": 0.05, "width": 8, "halo": 4})
+    config.mask.update({"area": 0.08, "width": 8, "halo": 4})
+    config.classifier_average = 0.99
+    config.rate.f_b = 1e-4
+    config.background.update({"families": families.DEVELOPMENT, "pictured_share": 0.5})
     return config

@@ -90,6 +90,7 @@ FIELDS: dict[str, str | Only] = {
     "background.photographs": Only(("",)),
     "background.training_images": Only((0,)),
     "background.zoom": FREE,  # without pictures
+    "background.gain": FREE,
     "background.copies": Only((0,)),
     "background.pictured_share": Only((0.0,)),
     "background.tiles": READ,

@@ -218,6 +218,7 @@ class Run:
             fill=fill,
             border_fill=self.config.mask.fill == "border",
             picture_zoom=self.config.background.zoom,
+            picture_gain=self.config.background.gain,
             play=self._play(),
             check_gradients=hardware.on_cpu(),
         )
