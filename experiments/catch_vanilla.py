@@ -11,8 +11,8 @@ def get_config():
     config.method = "vanilla"
     config.schedule = ("f:1",)
     config.task, config.data.source = "q_learning", "world:catch"
-    config.classifier, config.classifier_average = "small", 0.99
-    config.batch_size, config.steps = 32, 4000
+    config.classifier_average = 0.99
+    config.batch_size, config.steps = 32, 3000
     config.augment.update({"rotation": 0.0, "shift": 0.0, "zoom": 0.0})
     config.log_every, config.checkpoint_every = 200, 2000
     return config
