@@ -114,7 +114,7 @@ def test_the_defaults_are_valid_and_described():
         ("mask.area_weight", 1e39, r"config.mask.area_weight is 1e\+39; allowed: a number of at least 0.0 and below"),
         ("schedule", ("f:1", "f_m:" + "9" * 400), r"config.schedule is .* and positive shares"),
         ("steps", 2, r"config.steps is 2; allowed: at least one for each of the 3 phases"),
-        ("checkpoint_keep_every", 300, r"config.checkpoint_keep_every is 300; allowed: 0, or a multiple of .*, 250"),
+        ("checkpoint_keep_every", 300, r"config.checkpoint_keep_every is 300; allowed: 0, or a multiple of .*, 500"),
         ("rate.f", -0.1, r"config.rate.f is -0.1; allowed: a number from 0.0 to 1.0"),
         ("rate.f", float("nan"), r"config.rate.f is nan; allowed: a number"),
         ("rate.decay", "linear", r"config.rate.decay is 'linear'; allowed: one of constant, cosine"),
