@@ -44,7 +44,7 @@ def test_every_phase_of_a_row_takes_a_step(row, folder):
     assert train.targets.shape == (19, 32, 32)  # 48 bars
     for phase in run.phases:
         masks = np.zeros((19, 32, 32, 1), np.uint8) if run.method.takes_masks(phase.networks) else None
-        data = Resident(train.images, train.targets, masks, None, jnp.arange(19))
+        data = Resident(train.images, train.targets, masks, run.pictures, jnp.arange(19))
         step = functools.partial(train_step, learning=run.learning(phase))
         after, metrics, _ = jax.eval_shape(step, state, data, jnp.int32(0))
         assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
