@@ -1,6 +1,7 @@
 """The error of the project's own complaints, which tells them from the errors of the libraries below."""
 
 import re
+from collections.abc import Iterator
 
 _MOST_LETTERS = 4000  # of a message; a value or a name may be megabytes
 _FIRST_LETTERS = 200  # of what another library says
@@ -18,6 +19,14 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = one_line(lines[0]) if lines else type(error).__name__
     return line if len(line) <= _FIRST_LETTERS else f"{line[: _FIRST_LETTERS - 3]}..."
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it was raised from or in the handling of, one after the other."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 class InputError(ValueError):

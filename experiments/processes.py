@@ -7,7 +7,6 @@ prints images/s of each, then what a step of each phase sends and the bandwidth 
 two on two cores; --notrained prints what is on paper alone.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -24,6 +23,7 @@ from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods.registry import make_method
 from bginv_jax.speed import traffic
+from bginv_jax.training.progress import read_metrics
 
 SHAPES = ((1, 1), (1, 2), (2, 1))  # processes, devices of each
 FIELDS = {"steps": 80, "log_every": 10, "checkpoint_every": 80, "schedule": ("f:1",)}
@@ -54,8 +54,7 @@ def images_per_second(processes: int, devices: int) -> float:
     statuses = [process.wait() for process in started]
     if any(statuses):
         sys.exit(f"a training of {processes} x {devices} ended with {statuses}")
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return statistics.median(record["images_per_second"] for record in records[1:])
+    return statistics.median(record["images_per_second"] for record in read_metrics(workdir)[1:])
 
 
 def print_traffic(name: str, config: ConfigDict, description: Description, milliseconds: dict) -> None:

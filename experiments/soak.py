@@ -31,6 +31,7 @@ from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.evaluation.table1 import as_markdown, as_text
 from bginv_jax.training import provenance
+from bginv_jax.training.progress import read_metrics
 
 _LOG = logging.getLogger("bginv_jax.soak")
 HERE = Path(__file__).parent
@@ -46,7 +47,6 @@ CASES = {
 LONG = ("batch_size=4", "steps=20000", "log_every=50", "checkpoint_every=250", "schedule=('f:1',)", "method=vanilla")
 MOMENTS = ("starting", "training", "saving", "a phase's end", "SIGTERM", "SIGINT", "SIGHUP")
 _WEIGHTS = (6, 8, 8, 4, 2, 1, 1)
-FINISHED = "it had finished"  # before it was ended
 
 
 def _command(settings: tuple[str, ...], workdir: Path) -> list[str]:
@@ -69,18 +69,14 @@ def _start(command: list[str], workdir: Path) -> subprocess.Popen:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
-def _lines(workdir: Path) -> list[dict]:
-    path = workdir / "metrics.jsonl"
-    return files.read_json_lines(path, fields={"step": int}) if path.is_file() else []
-
-
 def _steps_saved(workdir: Path) -> set[str]:
     return {path.name for path in (workdir / "checkpoints").glob("*") if path.name.isdecimal()}
 
 
 def _step(workdir: Path) -> int:
     """How far it has come, by its log."""
-    return next((line["step"] for line in reversed(_lines(workdir))), 0)
+    lines = read_metrics(workdir)
+    return lines[-1]["step"] if lines else 0
 
 
 def _saving(workdir: Path) -> bool:
@@ -94,9 +90,11 @@ def _wait(process: subprocess.Popen, until: Callable[[], bool]) -> None:
 
 def _plan(kills: int, steps: int, draw: random.Random) -> list[tuple[int, str]]:
     """So many disturbances in the order of their steps: from which step on, and at which of MOMENTS."""
-    ends = {"a phase's end": lambda: draw.choice((1, 2)) * steps // 3}
-    moments = draw.choices(MOMENTS, _WEIGHTS, k=kills)
-    return sorted((ends.get(moment, lambda: draw.randrange(steps * 9 // 10))(), moment) for moment in moments)
+    plan = []
+    for moment in draw.choices(MOMENTS, _WEIGHTS, k=kills):
+        at_end = moment == "a phase's end"
+        plan.append((draw.choice((1, 2)) * steps // 3 if at_end else draw.randrange(steps * 9 // 10), moment))
+    return sorted(plan)
 
 
 def _disturb(command: list[str], workdir: Path, moment: str, draw: random.Random, *, start: float, target: int) -> str:
@@ -110,21 +108,21 @@ def _disturb(command: list[str], workdir: Path, moment: str, draw: random.Random
       target: the step from which on it is ended, if it goes on at all before.
     """
     before, number = _steps_saved(workdir), getattr(signal, moment, signal.SIGKILL)
-    lines, there = len(_lines(workdir)), _step(workdir) >= target
+    lines, there = len(read_metrics(workdir)), _step(workdir) >= target
     process = _start(command, workdir)
     if moment == "starting" or (moment == "a phase's end" and there):
         time.sleep(draw.uniform(0, start))
     else:
         waited = draw.uniform(0, 0.3)
         if moment != "a phase's end":
-            _wait(process, lambda: len(_lines(workdir)) > lines or len(_steps_saved(workdir) - before) > 0)
+            _wait(process, lambda: len(read_metrics(workdir)) > lines or len(_steps_saved(workdir) - before) > 0)
         _wait(process, lambda: _step(workdir) >= target)
         if moment == "saving":
             _wait(process, lambda: _saving(workdir))
             waited /= 20
         time.sleep(waited)
     if process.poll() is not None:
-        return FINISHED if process.returncode == 0 else f"it had failed ({process.returncode})"
+        return "it had finished" if process.returncode == 0 else f"it had failed ({process.returncode})"
     process.send_signal(number)
     status = process.wait(60)
     expected = -number if number == signal.SIGKILL else 128 + number
@@ -151,7 +149,7 @@ def _differences(whole: Path, killed: Path) -> list[str]:
     strips = [{path.name: path.read_bytes() for path in (run / "backgrounds").glob("*")} for run in (whole, killed)]
     found += [] if strips[0] == strips[1] else ["figure 4"]
     logs = [
-        [{name: line[name] for name in line if name != "images_per_second"} for line in _lines(run)]
+        [{name: line[name] for name in line if name != "images_per_second"} for line in read_metrics(run)]
         for run in (whole, killed)
     ]
     close = len(logs[0]) == len(logs[1]) and all(
@@ -183,7 +181,7 @@ def soak(name: str, settings: tuple[str, ...], output: Path, kills: int, draw: r
         shutil.rmtree(whole, ignore_errors=True)
         began = time.monotonic()
         process = _start(_command(settings, whole), whole)
-        _wait(process, lambda: bool(_lines(whole)))
+        _wait(process, lambda: bool(read_metrics(whole)))
         start = time.monotonic() - began
         if process.wait():
             raise InputError(f"the training that nobody disturbed ended with {process.returncode}; see {place}/log.txt")
@@ -192,9 +190,7 @@ def soak(name: str, settings: tuple[str, ...], output: Path, kills: int, draw: r
         seen[_disturb(_command(settings, killed), killed, moment, draw, start=start, target=target)] += 1
         _LOG.info("%s: %s", name, ", ".join(f"{count} {what}" for what, count in seen.items()))
     status = _start(_command(settings, killed), killed).wait()
-    wrong = [what for what in seen if what not in (*MOMENTS, FINISHED)] + (
-        [f"the last start ended with {status}"] if status else []
-    )
+    wrong = [what for what in seen if what not in MOMENTS] + ([f"the last start ended with {status}"] if status else [])
     wrong = wrong or _differences(whole, killed)
     return [name, ", ".join(f"{seen[what]} {what}" for what in sorted(seen)), "; ".join(wrong) or "the same"], not wrong
 
@@ -232,11 +228,11 @@ def watch_memory(output: Path, steps: int) -> tuple[list[str], bool]:
     process = _start(_command((*LONG, f"steps={steps}"), workdir), workdir)
     while process.poll() is None:
         time.sleep(1)
-        lines = _lines(workdir)
+        step = _step(workdir)
         with contextlib.suppress(OSError, StopIteration):  # it has ended
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
             kilobytes = next(line for line in status if line.startswith("VmRSS")).split()[1]
-            records.append({"step": lines[-1]["step"] if lines else 0, "megabytes": int(kilobytes) / 1024})
+            records.append({"step": step, "megabytes": int(kilobytes) / 1024})
     files.write_json_lines(output / "memory.jsonl", records)
     after = {
         share: [r["megabytes"] for r in records if r["step"] >= share * steps] for share in (0.1, 0.25, 0.5, 0.75, 0.99)

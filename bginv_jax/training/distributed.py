@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import jax
 
-from bginv_jax.errors import InputError, first_line
+from bginv_jax.errors import InputError, causes, first_line
 from bginv_jax.training.leaving import SIGNALLED, SYSTEM, leave
 
 _LOG = logging.getLogger(__name__)
@@ -180,12 +180,8 @@ def leaving_at_once() -> Iterator[None]:
 
 def _is_loss(error: BaseException) -> bool:
     """Whether a program, or what Orbax runs to wait for all processes, failed since another process is gone."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, jax.errors.JaxRuntimeError):
-            return jax.process_count() > 1 and not str(cause).startswith(_NO_ROOM)
-        cause = cause.__cause__ or cause.__context__
-    return False
+    failed = next((cause for cause in causes(error) if isinstance(cause, jax.errors.JaxRuntimeError)), None)
+    return failed is not None and jax.process_count() > 1 and not str(failed).startswith(_NO_ROOM)
 
 
 def _leave_lost(error: BaseException) -> NoReturn:

@@ -7,6 +7,8 @@ import re
 import threading
 from pathlib import Path
 
+from bginv_jax.errors import causes
+
 # TensorStore, which writes the arrays, has no OSError: a disk that is full is a ValueError.
 _SYSTEM_ERROR = re.compile(r"os_error_code='(\d+)'")
 
@@ -63,14 +65,12 @@ MANNERS = _Manners()
 
 def system_error(error: BaseException) -> int | None:
     """The number of the system's error behind one of Orbax or TensorStore, if there is one."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno is not None:
             return cause.errno
         code = _SYSTEM_ERROR.search(str(cause))
         if code:
             return int(code[1])
-        cause = cause.__cause__ or cause.__context__
     return None
 
 
