@@ -151,6 +151,7 @@ FIELDS: dict[str, Field] = {
     "augment.saturation": _number(0.0, "differences from the pixel's grey are multiplied by 1 -+ this", 0.0, 1.0),
     "augment.tint": _number(0.0, "each channel is multiplied by 1 -+ this", 0.0, 1.0),
     "augment.blur": _number(0.0, "share of the images that is out of focus", 0.0, 1.0),
+    "augment.gamma": _number(0.0, "values are raised to a power between 1 / (1 + this) and 1 + this", 0.0, 99.0),
     "attention.threshold": _number(0.7, "share of the largest activation above which f_l looks", 0.0, 1.0),
     "mask.kind": _one_of("learned", "masks of f_m, or wherever the image is above 0", MASKS),
     "mask.size": Field(
@@ -190,9 +191,14 @@ FIELDS: dict[str, Field] = {
     ),
     "background.move": _switch(True, "roll, mirror and transpose each background at random"),
     "background.recolour": _switch(False, "show what f_b paints in random colours: on RGB it ends at one or two"),
+    "background.ascent_steps": _number(
+        0, "from what f_b painted, the gradient's sign is followed so often to each image's worst background", 0, 1000
+    ),
+    "background.ascent_budget": _number(1.0, "largest change of a pixel by that from the image as it is", 0.0, 1.0),
     "background.brightness_weight": _number(1.0, "weight of relu(mean(b) - 0.5), one-channel data only", 0.0),
     "background.ink_share": _number(0.0, "share of the composites whose object is ink of another background", 0, 1),
     "background.ink_contrast": _number(0.25, "least difference of ink and background, in [0, 1] pixel values", 0, 0.5),
+    "background.negative_share": _number(0.0, "and of those whose object is the negative of its background", 0, 1),
     "background.plain_share": _number(0.25, "share of each batch that keeps its own background", 0.0, 1.0),
     "play.worlds": _number(
         8, "worlds that are played side by side, a move in each step; with task q_learning", 1, 4096

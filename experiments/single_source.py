@@ -2,7 +2,8 @@
 
 The protocol of single-source domain generalisation: 10,000 digits, 32x32 RGB, the LeNet; here the first 10,000 in the
 order of TensorFlow Datasets, which is not that of the original files. Masks are learned; f_b and families of random
-backgrounds stand behind the objects, half of which are drawn in the ink of another background. No photographs.
+backgrounds stand behind the objects. Half of the objects are drawn in the ink of another background, a quarter in the
+negative of their own; strokes are thicker and thinner, harder and softer than they were. No photographs.
 experiments/single_source_table.py scores it.
 
 Command: python -m bginv_jax.train --config=experiments/single_source.py --workdir=runs/single_source
@@ -18,10 +19,11 @@ def get_config():
     config.data.train_split = "train[:10000]"
     config.data.image_size = 32
     config.data.channels = 3
-    config.classifier = "lenet"
-    config.schedule = ("f:300", "f_m:200", "f+f_b:3000")
-    config.steps = 3500
-    config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.4})
+    config.classifier, config.classifier_average = "lenet", 0.99
+    config.schedule = ("f:300", "f_m:200", "f+f_b:6500")
+    config.steps = 7000
+    config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.5, "gamma": 4.0, "blur": 0.3, "elastic": 0.02})
     config.background.families = families.DEVELOPMENT
-    config.background.update({"pictured_share": 0.25, "plain_share": 0.1875, "ink_share": 0.5})
+    config.background.update({"pictured_share": 0.4375, "plain_share": 0.1875, "ink_share": 0.35})
+    config.background.update({"negative_share": 0.4, "recolour": True})
     return config

@@ -121,6 +121,7 @@ def augment(
     saturation: float = 0.0,
     tint: float = 0.0,
     blur: float = 0.0,
+    gamma: float = 0.0,
     **moving: Any,
 ) -> Augmented:
     """The same random affine map, bent, for each image and its mask, then a random light for the image alone.
@@ -131,7 +132,7 @@ def augment(
       keys: one key per image, (N,).
       images: (N, S, S, C).
       masks: (N, S, S, 1) or None; they move as the images do, and are 0 beyond the edge.
-      brightness, contrast, saturation, tint, blur: as `light.vary_light`.
+      brightness, contrast, saturation, tint, blur, gamma: as `light.vary_light`.
       rotation: largest angle, degrees.
       shift: largest shift along each axis, as a share of the side.
       shear: largest shear angle, degrees.
@@ -147,8 +148,17 @@ def augment(
         images, masks = layers[..., :channels], None if masks is None else layers[..., channels:]
         if masks is not None:
             masks *= in_sight(moves, images.shape[1])
-    light = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "tint": tint, "blur": blur}
-    return Augmented(vary_light(keys, images, **light), masks, moves)
+    varied = vary_light(
+        keys,
+        images,
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        tint=tint,
+        blur=blur,
+        gamma=gamma,
+    )
+    return Augmented(varied, masks, moves)
 
 
 def random_crops(keys: jax.Array, pictures: jax.Array, *, size: int) -> jax.Array:

@@ -47,11 +47,33 @@ def vary_masks(keys: jax.Array, m: jax.Array, *, halo: int, erosion: int) -> jax
     return masks.erode(masks.dilate(m, radius, largest=halo), -radius, largest=erosion)
 
 
-def ink(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, share: float, contrast: float) -> jax.Array:
-    """compose(x, m, b), but a `share` of the objects in the ink of another background, as `compose_ink`."""
-    inked = compose_ink(x, m, b, jnp.roll(b, 1, axis=0), contrast=contrast)
-    chosen = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys)
-    return jnp.where(chosen[:, None, None, None], inked, compose(x, m, b))
+def compose_negative(x: jax.Array, m: jax.Array, b: jax.Array) -> jax.Array:
+    """The object of x drawn on b in the negative of b, as |b - x| (MNIST-M, Ganin et al. 2016) has white objects."""
+    return compose(1 - b, m * x.mean(axis=-1, keepdims=True), b)
+
+
+def ink(
+    keys: jax.Array,
+    x: jax.Array,
+    m: jax.Array,
+    b: jax.Array,
+    *,
+    share: float = 0.0,
+    contrast: float = 0.0,
+    negative_share: float = 0.0,
+) -> jax.Array:
+    """compose(x, m, b), but a `share` of the objects in the ink of another background, some in the negative of theirs.
+
+    As `compose_ink` and, for a `negative_share`, as `compose_negative`.
+    """
+    drawn = jax.vmap(jax.random.uniform)(keys)[:, None, None, None]
+    composites = compose(x, m, b)
+    if share:
+        inked = compose_ink(x, m, b, jnp.roll(b, 1, axis=0), contrast=contrast)
+        composites = jnp.where(drawn < share, inked, composites)
+    if negative_share:
+        composites = jnp.where(drawn >= 1 - negative_share, compose_negative(x, m, b), composites)
+    return composites
 
 
 def add_copies(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, most: int) -> jax.Array:
@@ -76,7 +98,7 @@ class Variation(NamedTuple):
 
     halo, erosion: of its mask, in pixels, as `vary_masks`.
     move: the background is rolled, mirrored and transposed, as `augment.rearrange`.
-    ink_share, ink_contrast: as `ink`.
+    ink_share, ink_contrast, negative_share: as `ink`.
     copies: how many more of the object may stand in the background, as `add_copies`.
     """
 
@@ -85,6 +107,7 @@ class Variation(NamedTuple):
     move: bool = False
     ink_share: float = 0.0
     ink_contrast: float = 0.25
+    negative_share: float = 0.0
     copies: int = 0
 
 
@@ -97,10 +120,15 @@ def vary_and_compose(
     b = rearrange(move_keys, b) if variation.move else b
     if variation.copies:
         b = add_copies(jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys), x, m, b, most=variation.copies)
-    if not variation.ink_share:
+    if not variation.ink_share and not variation.negative_share:
         return compose(x, m, b), m
     ink_keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(keys)
-    return ink(ink_keys, x, m, b, share=variation.ink_share, contrast=variation.ink_contrast), m
+    inks = {
+        "share": variation.ink_share,
+        "contrast": variation.ink_contrast,
+        "negative_share": variation.negative_share,
+    }
+    return ink(ink_keys, x, m, b, **inks), m
 
 
 def painter_keys(keys: jax.Array) -> jax.Array:

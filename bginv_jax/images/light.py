@@ -19,6 +19,7 @@ def vary_light(
     saturation: float = 0.0,
     tint: float = 0.0,
     blur: float = 0.0,
+    gamma: float = 0.0,
 ) -> jax.Array:
     """Images in a random light, each by itself, clipped to [0, 1].
 
@@ -30,6 +31,8 @@ def vary_light(
       saturation: differences from the pixel's grey are multiplied by 1 -+ this; of one channel nothing changes.
       tint: each channel is multiplied by 1 -+ this.
       blur: share of the images that is out of focus, by up to a mean of 3x3 pixels.
+      gamma: they are raised to a power between 1 / (1 + this) and 1 + this: the grey edge of bright ink becomes ink, or
+        is left out, so that strokes are thicker or thinner, harder or softer.
     """
 
     def factors(fold: int, amount: float, channels: int = 1) -> jax.Array:
@@ -38,6 +41,8 @@ def vary_light(
 
         return 1 + amount * jax.vmap(draw)(keys)[:, None, None]
 
+    if gamma:
+        images = images ** jnp.exp(jnp.log1p(gamma) * (factors(11, 1.0) - 1))
     if brightness:
         images = images * factors(5, brightness)
     if contrast:

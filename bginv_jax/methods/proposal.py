@@ -13,6 +13,7 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
 from bginv_jax.images.light import recolour
 from bginv_jax.images.masks import binarize, mean_area, total_variation
+from bginv_jax.methods.ascent import Ascent, ascend
 from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
@@ -53,6 +54,7 @@ def make_proposal(
     variation: Variation,
     brightness_weight: float = 1.0,
     recoloured: bool = False,
+    ascent: Ascent | None = None,
 ) -> Method:
     """The poster's min over f, f_m, max over f_b of the sum of L(f(m x + b (1 - m)), y).
 
@@ -66,6 +68,7 @@ def make_proposal(
       variation: what is random in composites.
       brightness_weight: of relu(mean(b) - 0.5), which f_b minimises, on images of one channel.
       recoloured: what f_b paints is seen in random colours, as `images.light.recolour`.
+      ascent: how each image's worst background is searched from what f_b painted; None does not.
     """
 
     def cut(m):
@@ -101,7 +104,26 @@ def make_proposal(
         cost = brightness_weight * excess.sum() / max(1, len(b))
         b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
         x, shown = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
-        return jnp.concatenate([batch.images[:kept], x]), visible(batch, shown), cost, changed
+        x, targets = jnp.concatenate([batch.images[:kept], x]), visible(batch, shown)
+        if ascent:
+            x = search_on(ascent, networks, keys, batch, x, shown, targets)
+        return x, targets, cost, changed
+
+    def search_on(ascent, networks, keys, batch, x, shown, targets):
+        """The batch with the painted backgrounds as bad as a search from there makes them, for f as it is."""
+        first = batch.layout.kept + batch.layout.pictured
+        own = lax.stop_gradient(networks["f"])
+        asked = jax.tree.map(lambda leaf: leaf[first:], targets)
+        ascent_keys = jax.vmap(lambda key: jax.random.fold_in(key, 7))(keys[first:])
+        worst = ascend(
+            ascent_keys,
+            lambda z: task.loss(f.apply(own, z)[0], asked),
+            batch.images[first:],
+            x[first:],
+            shown[-len(x[first:]) :],
+            ascent,
+        )
+        return jnp.concatenate([x[:first], worst])
 
     def visible(batch, shown):
         """The targets of the batch, whose composites show what these masks show."""
@@ -170,8 +192,10 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
             move=background.move,
             ink_share=background.ink_share,
             ink_contrast=background.ink_contrast,
+            negative_share=background.negative_share,
             copies=background.copies,
         ),
         brightness_weight=background.brightness_weight,
         recoloured=background.recolour,
+        ascent=Ascent(background.ascent_steps, background.ascent_budget) if background.ascent_steps else None,
     )

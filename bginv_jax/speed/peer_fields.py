@@ -72,6 +72,7 @@ FIELDS: dict[str, str | Only] = {
     "augment.saturation": Only((0.0,)),
     "augment.tint": Only((0.0,)),
     "augment.blur": Only((0.0,)),
+    "augment.gamma": Only((0.0,)),
     "attention.threshold": FREE,
     "mask.kind": FREE,  # both sides are given the masks of phases in which f_m rests
     "mask.size": Only((0,)),

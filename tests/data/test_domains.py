@@ -16,7 +16,7 @@ from tests.conftest import write_workdir
 TABLE = Path(__file__).parents[2] / "experiments" / "single_source_table.py"
 
 
-def test_a_blend_is_the_absolute_difference_with_a_crop():
+def test_a_blend_is_the_absolute_difference_of_a_white_digit_and_a_crop():
     row, column = np.indices((9, 7))
     photograph = np.stack([20 * row, 30 * column, np.full((9, 7), 200)], axis=-1).astype(np.uint8)
     digits = np.zeros((40, 4, 4, 1), np.uint8)
@@ -29,7 +29,7 @@ def test_a_blend_is_the_absolute_difference_with_a_crop():
         crop = photograph[top : top + 4, left : left + 4].astype(int)
         expected = crop.copy()
         expected[1, 2] = 255 - crop[1, 2]
-        expected[3, 3] = np.abs(crop[3, 3] - 100)
+        expected[3, 3] = 255 - crop[3, 3]  # white, however grey it was
         np.testing.assert_array_equal(blended, expected)
         places.add((int(top), int(left)))
     assert {top for top, _ in places} == set(range(6))  # 0 to 9 - 4: the last row too
@@ -64,6 +64,19 @@ def test_a_digit_fills_its_box_and_keeps_its_aspect():
     assert not boxes[3].any()
 
 
+def test_soft_strokes_keep_their_ink_and_lose_their_edge():
+    digits = np.zeros((1, 28, 28, 1), np.uint8)
+    digits[0, 6:22, 12:14] = 255  # a stroke, 16 high: two columns of the box
+    digits[0, 6, 6] = digits[0, 6, 21] = 1  # and the box is 16 wide
+    (hard,), (soft,) = (domains.fill_box(digits, softness=softness) for softness in (0.0, 0.7))
+    assert set(np.unique(hard)) == {0, 1, 255}
+    weights = np.exp(-0.5 * (np.arange(-3, 4) / 0.7) ** 2)
+    weights /= weights.sum()
+    row = np.convolve((hard[8, :, 0] == 255) * 255.0, weights, "same")
+    np.testing.assert_allclose(soft[8, :, 0], row, atol=1.5)
+    assert abs(soft.mean() - hard.mean()) < 1
+
+
 def test_domains_have_the_size_of_training(mnist_5k):
     digits = crop_to(mnist_5k.test.images[::50], (28, 28))
     plain = domains.make(digits, size=32)
@@ -73,7 +86,11 @@ def test_domains_have_the_size_of_training(mnist_5k):
     for images in made.values():
         assert images.shape == (20, 32, 32, 3)
         assert images.dtype == np.uint8
-    np.testing.assert_array_equal(made["mnist_m"], np.abs(made["mnist"].astype(int) - 77))
+    assert set(np.unique(made["mnist_m"])) <= set(range(77, 179))
+    clear = (made["mnist"] == 0) | (made["mnist"] == 255)  # blended at 28 pixels, then resized as all are
+    np.testing.assert_allclose(np.where(made["mnist"] == 255, 178, 77)[clear], made["mnist_m"][clear], atol=102)
+    assert ((made["mnist_m"] == 178) | ~(made["mnist"] == 255)).mean() > 0.99
+    assert ((made["mnist_m"] == 77) | (made["mnist"] > 0)).mean() > 0.98
     ink = made["usps"][..., 0] > 64
     sides = np.maximum(ink.any(axis=2).sum(axis=1), ink.any(axis=1).sum(axis=1))
     assert sides.min() >= 30  # the box is full in one direction; MNIST's digits have 20 of 28 pixels

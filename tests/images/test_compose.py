@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from bginv_jax.images.compose import Variation, add_copies, compose, compose_ink, vary_and_compose, vary_masks
+from bginv_jax.images.compose import (
+    Variation,
+    add_copies,
+    compose,
+    compose_ink,
+    compose_negative,
+    ink,
+    vary_and_compose,
+    vary_masks,
+)
 
 
 def _keys(count):
@@ -23,9 +32,9 @@ def test_ink_by_hand():
     """Of a background of 0.6 and a contrast of 0.2, ink is in [0, 0.4] and [0.8, 1]: two parts and one."""
     x, b = jnp.array([1.0, 0.0, 1.0, 0.5]).reshape(1, 1, 4, 1), jnp.full((1, 1, 4, 1), 0.6)
     m = jnp.array([1.0, 1.0, 0.0, 1.0]).reshape(1, 1, 4, 1)
-    for texture, ink in ((0.0, 0.0), (0.5, 0.3), (0.75, 0.85), (1.0, 1.0)):
+    for texture, expected in ((0.0, 0.0), (0.5, 0.3), (0.75, 0.85), (1.0, 1.0)):
         drawn = compose_ink(x, m, b, jnp.full_like(b, texture), contrast=0.2)
-        np.testing.assert_allclose(drawn.ravel(), [ink, 0.6, 0.6, (ink + 0.6) / 2], atol=1e-6)
+        np.testing.assert_allclose(drawn.ravel(), [expected, 0.6, 0.6, (expected + 0.6) / 2], atol=1e-6)
     on_white = compose_ink(x, m, jnp.ones_like(b), jnp.zeros_like(b), contrast=0.2)
     np.testing.assert_array_equal(on_white, 1 - m * x)  # an inverted image
     red = jnp.array([1.0, 0.0, 0.0]).reshape(1, 1, 1, 3)  # any channel has its own ink, the grey value is their mean
@@ -38,10 +47,29 @@ def test_ink_is_in_range_and_never_near_its_background(contrast):
     grid = jnp.linspace(0, 1, 129)
     b, texture = (values.reshape(1, 129, 129, 1) for values in jnp.meshgrid(grid, grid))
     ones = jnp.ones_like(b)
-    ink = compose_ink(ones, ones, b, texture, contrast=contrast)
-    assert -1e-6 <= ink.min() < 0.01
-    assert 0.99 < ink.max() <= 1 + 1e-6
-    assert jnp.abs(ink - b).min() >= contrast - 1e-6
+    drawn = compose_ink(ones, ones, b, texture, contrast=contrast)
+    assert -1e-6 <= drawn.min() < 0.01
+    assert 0.99 < drawn.max() <= 1 + 1e-6
+    assert jnp.abs(drawn - b).min() >= contrast - 1e-6
+
+
+def test_the_negative_of_a_background_is_the_absolute_difference_with_white():
+    x = jnp.array([1.0, 0.0, 1.0, 0.5]).reshape(1, 2, 2, 1).repeat(3, axis=-1)
+    m = jnp.array([1.0, 1.0, 0.0, 1.0]).reshape(1, 2, 2, 1)
+    b = jnp.array([0.2, 0.6, 0.9]) * jnp.ones_like(x)
+    drawn = compose_negative(x, m, b).reshape(4, 3)
+    np.testing.assert_allclose(drawn[0], jnp.abs(jnp.array([0.2, 0.6, 0.9]) - 1), rtol=1e-6)
+    np.testing.assert_allclose(drawn[1:3], [[0.2, 0.6, 0.9]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(drawn[3], [0.5] * 3, rtol=1e-6)  # half covered: the mean of both
+
+
+def test_each_share_of_the_objects_has_its_ink():
+    x, m = jnp.ones((2000, 1, 1, 1)), jnp.ones((2000, 1, 1, 1))
+    b = jnp.full_like(x, 0.1).at[::2].set(0.3)
+    drawn = np.asarray(ink(_keys(2000), x, m, b, share=0.2, contrast=0.25, negative_share=0.3)).ravel()
+    assert abs((drawn == 1).mean() - 0.5) < 0.04
+    assert abs(np.isclose(drawn, 1 - b.ravel()).mean() - 0.3) < 0.04
+    np.testing.assert_array_equal(ink(_keys(9), x[:9], m[:9], b[:9]), x[:9])
 
 
 def test_masks_are_dilated_or_eroded_by_each_radius_alike():

@@ -110,3 +110,14 @@ def test_brighter_pictures_are_whiter_and_none_is_darker():
     assert 1 <= factors.min() < 1.03
     assert 1.97 < factors.max() <= 2
     assert factors.mean() == pytest.approx(1.5, abs=0.06)  # three times 0.29 / sqrt(200)
+
+
+def test_gamma_is_one_power_for_each_image_evenly_on_both_sides(images):
+    varied = np.asarray(vary_light(_keys(200), images, gamma=3.0))
+    powers = np.log(varied) / np.log(np.asarray(images))
+    np.testing.assert_allclose(powers, np.broadcast_to(powers[:, :1, :1, :1], powers.shape), rtol=1e-3)
+    logs = np.log(powers[:, 0, 0, 0]) / np.log(4)  # a power between 1/4 and 4
+    assert np.abs(logs).max() <= 1 + 1e-3
+    np.testing.assert_allclose(np.quantile(logs, (0.05, 0.5, 0.95)), (-0.9, 0, 0.9), atol=0.15)
+    ends = jnp.array([0.0, 1.0]).reshape(1, 1, 2, 1)
+    np.testing.assert_array_equal(vary_light(_keys(1), ends, gamma=3.0), ends)  # black and white stay
