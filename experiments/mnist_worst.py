@@ -22,6 +22,6 @@ def get_config():
     config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.4, "elastic": 0.025})
     config.mask.erosion = 1
     config.background.families = families.DEVELOPMENT
-    config.background.update({"ascent_steps": 5, "plain_share": 0.1875, "pictured_share": 0.3125})
+    config.background.update({"ascent_steps": 5, "plain_share": 0.1875, "pictured_share": 0.25})
     config.log_every, config.checkpoint_every = 100, 500
     return config

@@ -18,12 +18,17 @@ class Ascent(NamedTuple):
     """How far the search goes.
 
     steps: of the gradient's sign.
-    budget: the largest change of a pixel from where it is in the image as it was taken; each image has its own, drawn
-      evenly from 0 to this, since the nearest backgrounds are other ones than the worst of all.
+    budget: the largest change of a pixel from where it is in the image as it was taken. Half of the images have all of
+      it, the others a share that is drawn evenly, since the nearest backgrounds are other ones than the worst of all.
     """
 
     steps: int
     budget: float = 1.0
+
+
+def draw_shares(keys: jax.Array) -> jax.Array:
+    """The share of the budget that each image has, in [0, 1]: (N,) keys -> (N,)."""
+    return jnp.minimum(1.0, jax.vmap(lambda key: jax.random.uniform(key, maxval=2.0))(keys))
 
 
 def ascend(
@@ -47,7 +52,7 @@ def ascend(
       m: (N, S, S, 1), 1 where the object shows and stays as it is.
       ascent: how far.
     """
-    budget = ascent.budget * jax.vmap(jax.random.uniform)(keys)[:, None, None, None]
+    budget = ascent.budget * draw_shares(keys)[:, None, None, None]
     low, high = (compose(composites, m, jnp.clip(images + change, 0.0, 1.0)) for change in (-budget, budget))
     start = jnp.clip(composites, low, high)
     slope = jax.grad(lambda z: losses(z).sum())

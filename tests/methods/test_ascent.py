@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bginv_jax.images.compose import Variation
-from bginv_jax.methods.ascent import Ascent, ascend
+from bginv_jax.methods.ascent import Ascent, ascend, draw_shares
 from bginv_jax.methods.proposal import MaskOptions, make_proposal
 from tests.methods.toys import F_B, F_M, HALF, KEYS, SQUARES, F, batch, fixed, gradients, objective, weights
 
@@ -29,17 +29,21 @@ def test_a_slope_is_followed_to_the_end_of_each_budget_outside_the_mask():
     assert (worst[:, 0, 0] == 0.5).all()
     change = (worst - 0.5)[..., 0]
     np.testing.assert_allclose(change[:, 0, 1], -change[:, 1, 0], atol=1e-6)
-    budgets = change[:, 0, 1]
-    assert 0 <= budgets.min() < 0.01
-    assert 0.39 < budgets.max() <= 0.4
-    assert abs(budgets.mean() - 0.2) < 0.02
+    np.testing.assert_allclose(change[:, 0, 1], 0.4 * draw_shares(_keys(500)), atol=1e-6)
+
+
+def test_half_of_the_images_have_the_whole_budget_and_the_others_an_even_share():
+    shares = np.asarray(draw_shares(_keys(2000)))
+    whole = shares == 1
+    assert abs(whole.mean() - 0.5) < 0.04
+    np.testing.assert_allclose(np.quantile(shares[~whole], (0.1, 0.5, 0.9)), (0.1, 0.5, 0.9), atol=0.05)
 
 
 def test_a_search_starts_from_what_was_painted_within_the_budget_and_stays_in_range():
     x = jnp.full((100, 4, 4, 1), 0.1)
     painted = jax.random.uniform(jax.random.key(1), x.shape)
     flat = _ascend(lambda z: jnp.zeros(len(z)), x, painted, jnp.zeros_like(x), steps=2, budget=1.0)
-    budgets = np.asarray(jax.vmap(jax.random.uniform)(_keys(100)))[:, None, None, None]
+    budgets = np.asarray(draw_shares(_keys(100)))[:, None, None, None]
     np.testing.assert_allclose(flat, np.clip(painted, np.maximum(0, 0.1 - budgets), 0.1 + budgets), atol=1e-6)
     black = _ascend(lambda z: -z.sum(axis=(1, 2, 3)), x, painted, jnp.zeros_like(x), steps=2, budget=1.0)
     np.testing.assert_allclose(black, np.broadcast_to(np.maximum(0, 0.1 - budgets), black.shape), atol=1e-6)
@@ -55,7 +59,7 @@ def test_a_search_finds_the_worst_of_all_corners_of_a_curved_loss():
 
     painted = jnp.full_like(x, 0.6)
     worst = _ascend(losses, x, painted, jnp.zeros_like(x), steps=8, budget=0.5)
-    budgets = np.asarray(0.5 * jax.vmap(jax.random.uniform)(_keys(20)))
+    budgets = np.asarray(0.5 * draw_shares(_keys(20)))
     corners = np.array(list(itertools.product((-1, 1), repeat=4))).reshape(16, 2, 2, 1)
     for found, budget in zip(worst, budgets, strict=True):
         best = losses(jnp.asarray(0.5 + budget * corners)).max()
@@ -71,22 +75,15 @@ def test_what_was_painted_has_the_gradient_of_where_the_search_ended():
         return (ascend(_keys(8), lambda z: z.sum(axis=(1, 2, 3)), x, composites, m, Ascent(4, 0.3)) ** 2).sum()
 
     slopes = np.asarray(jax.grad(total)(painted))
-    ends = 0.5 + 0.3 * np.asarray(jax.vmap(jax.random.uniform)(_keys(8)))
+    ends = 0.5 + 0.3 * np.asarray(draw_shares(_keys(8)))
     np.testing.assert_allclose(slopes[:, 0, 0, 0], 2 * ends, rtol=1e-5)
     assert (slopes[:, 0, 1] == 0).all()
 
 
 def _proposal(steps, f=F):
-    return make_proposal(
-        f,
-        F_M,
-        F_B,
-        SQUARES,
-        mask=MaskOptions(),
-        variation=Variation(),
-        ascent=Ascent(steps) if steps else None,
-        brightness_weight=0.0,
-    )
+    ascent = Ascent(steps) if steps else None
+    options = {"mask": MaskOptions(), "variation": Variation(), "brightness_weight": 0.0}
+    return make_proposal(f, F_M, F_B, SQUARES, ascent=ascent, **options)
 
 
 def test_only_painted_backgrounds_are_searched_and_the_loss_is_no_smaller():
@@ -98,7 +95,7 @@ def test_only_painted_backgrounds_are_searched_and_the_loss_is_no_smaller():
         loss, _ = objective(method, method.init(jax.random.key(0)), batch(**shares), ("f", "f_b"))
         losses[steps] = 2 * float(loss)
     first = (2 * (0.4 + 0.3) / 2 - 1) ** 2  # before its picture, whatever is searched
-    budget = float(jax.random.uniform(jax.random.fold_in(KEYS[1], 7)))
+    budget = float(draw_shares(jax.random.fold_in(KEYS[1], 7)[None])[0])
     low, high = max(0.0, 0.8 - budget), min(1.0, 0.8 + budget)
     start = min(max(0.75, low), high)
     assert losses[0] == pytest.approx(first + (0.8 + 0.75 - 2) ** 2, rel=1e-5)
@@ -113,7 +110,7 @@ def test_f_b_has_the_slope_of_where_the_search_ended():
     slopes = gradients(method, networks, batch(masks=HALF), ("f", "f_b"))
     of_b = of_f = 0.0
     for key, x, target in zip(KEYS, (0.4, 0.8), (1.0, 2.0), strict=True):
-        budget = float(jax.random.uniform(jax.random.fold_in(key, 7)))
+        budget = float(draw_shares(jax.random.fold_in(key, 7)[None])[0])
         low, high = max(0.0, x - budget), min(1.0, x + budget)
         worst = low if x + (low + high) / 2 < target else high
         of_b += (x + worst - target) * (low < 0.5 < high)
