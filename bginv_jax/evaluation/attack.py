@@ -40,7 +40,7 @@ class Options(NamedTuple):
     """How long is searched; without any `restarts`, `random` or `generations` that search is left out.
 
     steps: of each ascent of the projected gradient.
-    restarts: ascents for each budget.
+    restarts: ascents for each budget, of the cross-entropy and of the margin.
     random: how many random backgrounds each image is set on.
     generations: of the evolution.
     seed: of everything that is drawn.

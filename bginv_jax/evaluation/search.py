@@ -104,9 +104,12 @@ def clean(
     return Found(right, loss, x)
 
 
-@functools.partial(jax.jit, static_argnames=("task", "steps"))
-def _ascend(predict, keys, fresh, budget, x, masks, targets, right, loss, worst, *, task, steps):
-    """`right`, `loss` and `worst`, the worst images so far, after one ascent from there, or from a random point."""
+@functools.partial(jax.jit, static_argnames=("task", "climbed", "steps"))
+def _ascend(predict, keys, fresh, budget, x, masks, targets, right, loss, worst, *, task, climbed, steps):
+    """`right`, `loss` and `worst`, the worst images so far, after one ascent from there, or from a random point.
+
+    `climbed` of outputs and targets is what the gradient is of.
+    """
     low, high = jnp.clip(x - budget, 0, 1), jnp.clip(x + budget, 0, 1)
     random = low + (high - low) * jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:], x.dtype))(keys)
     start = jnp.where(masks, x, jnp.where(fresh, random, worst))
@@ -114,7 +117,7 @@ def _ascend(predict, keys, fresh, budget, x, masks, targets, right, loss, worst,
     def losses(z):
         outputs = predict(z)
         loss = task.loss(outputs, targets)
-        return loss.sum(), (_right(task, outputs, targets), loss)
+        return climbed(outputs, targets).sum(), (_right(task, outputs, targets), loss)
 
     def move(_, state):
         z, right, loss, worst = state
@@ -142,6 +145,9 @@ def projected_gradient(
     chunk: int = CHUNK,
 ) -> Found:
     """Ascends the loss by the sign of its gradient outside the masks (Madry et al. 2018), budget after budget.
+
+    Where the task has margins, it ascends these too, from the same points: the gradient of cross-entropy vanishes where
+    f is sure, and that of margins does not (Carlini and Wagner 2017).
 
     An image that is mistaken within one budget is within all that are larger, and is searched no further: its worst
     background is one of the smallest budget that was enough. The others start from their worst of the budget before,
@@ -172,22 +178,24 @@ def projected_gradient(
     worst, chunk = worst.copy(), min(chunk, len(x))
     predict = predict if isinstance(predict, Partial) else Partial(predict)
 
-    def ascend(places, turn, budget):
+    def ascend(places, turn, budget, climbed):
         keys = _keys(seed, turn, places)
         arrays = (array[places] for array in (x, masks, targets, right, loss, worst))
-        return _ascend(predict, keys, turn % restarts > 0, budget, *arrays, task=task, steps=steps)
+        return _ascend(predict, keys, turn % restarts > 0, budget, *arrays, task=task, climbed=climbed, steps=steps)
 
+    slopes = (task.loss,) if task.margin is None else (task.loss, task.margin)
     try:
-        jax.eval_shape(lambda: ascend(np.resize(0, chunk), 0, 0.0))
+        jax.eval_shape(lambda: ascend(np.resize(0, chunk), 0, 0.0, task.loss))
     except Exception as error:  # whatever a foreign predictor makes of a tracer
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"projected gradient needs a predict that JAX can differentiate: {reason}") from error
     rights, losses = [], []
     for i, budget in enumerate(budgets):
         for turn in range(i * restarts, (i + 1) * restarts if budget else 0):
-            for places in _chunks(np.flatnonzero(right), chunk):
-                found = ascend(places, turn, budget)
-                right[places], loss[places], worst[places] = map(np.asarray, found)
+            for climbed in slopes:
+                for places in _chunks(np.flatnonzero(right), chunk):
+                    found = ascend(places, turn, budget, climbed)
+                    right[places], loss[places], worst[places] = map(np.asarray, found)
         rights.append(right.copy())
         losses.append(loss.copy())
     return Found(np.stack(rights), np.stack(losses), worst)

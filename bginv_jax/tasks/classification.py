@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
@@ -10,6 +11,11 @@ from ml_collections import ConfigDict
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.tasks.contract import Task
+
+
+def _margin(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    own = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
+    return logits.max(axis=-1, where=~own, initial=-jnp.inf) - logits.max(axis=-1, where=own, initial=-jnp.inf)
 
 
 def classification(class_names: Sequence[str] = (), *, smoothing: float = 0.0) -> Task:
@@ -29,6 +35,7 @@ def classification(class_names: Sequence[str] = (), *, smoothing: float = 0.0) -
         outputs=len(class_names),
         loss=loss,
         measures=lambda logits, labels: {"accuracy": logits.argmax(axis=-1) == labels},
+        margin=_margin,
         shown="accuracy",
         record=record,
         describe=lambda logits: [class_names[i] for i in np.argmax(logits, axis=-1)],

@@ -48,6 +48,8 @@ class Task:
     """A task, for a network f that gives `outputs` values for each image, or for each pixel.
 
     loss(outputs, targets) -> (N,), what f and f_m minimise and f_b maximises.
+    margin(outputs, targets) -> (N,), by how much the best wrong answer is ahead, which a search climbs besides the
+      loss; None where there is no such thing.
     measures(outputs, targets) -> {name: (N,)}, what is reported; of JAX's arrays in training, of NumPy's in scoring.
     shown: which value of a record a table shows, `unit` its unit for people, and `larger_is_better` whether that is
       good. Of a unit "%" tables have one digit.
@@ -77,6 +79,7 @@ class Task:
     record: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] = _means
     move: Callable[[Targets, Moves], Targets] = lambda targets, moves: targets
     describe: Callable[[np.ndarray], list[str]] = lambda outputs: [np.array2string(one, precision=2) for one in outputs]
+    margin: Callable[[jax.Array, Targets], jax.Array] | None = None
     unit: str = ""
     beside: tuple[Shown, ...] = ()
     statistics: Callable[[np.ndarray, Targets], Measures] | None = None

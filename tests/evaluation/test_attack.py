@@ -1,5 +1,6 @@
 """The searches against answers worked out by hand, and the command on a tiny workdir."""
 
+import dataclasses
 import json
 
 import jax
@@ -11,11 +12,13 @@ from skimage import io
 from bginv_jax.backgrounds import families
 from bginv_jax.evaluation import attack, scoring, search
 from bginv_jax.evaluation import attack_charts as attack_report
+from bginv_jax.tasks.classification import CLASSIFICATION
 from tests.conftest import call_door, changed, write_workdir
 
 COUNT, SIZE = 7, 8
 WEIGHTS = np.random.RandomState(1).randn(SIZE, SIZE, 1).astype(np.float32)
 BUDGETS = (0, 0.02, 0.05, 0.1, 0.3, 1.0)
+LOSS_ALONE = dataclasses.replace(CLASSIFICATION, margin=None)
 
 
 @pytest.fixture
@@ -102,9 +105,25 @@ def test_projected_gradient_stays_within_budget_range_and_mask_and_never_gets_be
     np.testing.assert_array_equal(labels_of(bent, found.images) == targets, found.right[-1])
 
 
+def test_margins_are_climbed_where_the_loss_is_flat(x, masks):
+    """Logits so far apart that the cross-entropy is 0 in float32, and so is its gradient, until they have swapped."""
+
+    def sure(x):
+        return 1e4 * linear(x)
+
+    targets = labels_of(sure, x)
+    expected = worst_linear(x, masks, targets, 0.3)
+    options = {"budgets": (0.3,), "steps": 10, "restarts": 1}
+    blind = search.projected_gradient(sure, x, masks, targets, task=LOSS_ALONE, **options)
+    assert blind.right[0].all()
+    found = search.projected_gradient(sure, x, masks, targets, **options)
+    np.testing.assert_array_equal(found.right[0], labels_of(sure, expected) == targets)
+    assert not found.right[0].all()
+
+
 def test_restarts_only_add(x, masks):
     targets = labels_of(bent, x)
-    options = {"budgets": (0.02,), "steps": 2}
+    options = {"budgets": (0.02,), "steps": 2, "task": LOSS_ALONE}
     one, three = (search.projected_gradient(bent, x, masks, targets, restarts=n, **options) for n in (1, 3))
     assert (three.right <= one.right).all()
     assert (three.loss >= one.loss)[three.right].all()
@@ -119,7 +138,7 @@ def test_what_is_found_follows_from_the_seed_and_not_from_the_chunk(x, masks, na
     def run(x, masks, targets, seed, chunk):
         if name == "gradient":
             return search.projected_gradient(
-                bent, x, masks, targets, budgets=(0.02,), steps=2, restarts=3, seed=seed, chunk=chunk
+                bent, x, masks, targets, budgets=(0.02,), steps=2, restarts=3, seed=seed, task=LOSS_ALONE, chunk=chunk
             )
         if name == "random":
             return search.worst_of(bent, x, masks, targets, backgrounds, chunk=chunk)

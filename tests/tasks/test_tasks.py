@@ -104,3 +104,8 @@ def test_q_learning_is_of_a_world_as_it_is_drawn():
     config.augment.flip = True
     with pytest.raises(InputError, match=r"config.augment.flip is True; allowed with config.task q_learning: False"):
         TASKS["q_learning"](config, world)
+
+
+def test_a_margin_is_what_the_best_wrong_class_is_ahead_by():
+    logits = jnp.array([[3.0, 1.0, 2.5], [3.0, 1.0, 2.5], [-1e9, 0.0, -4.0]])
+    np.testing.assert_allclose(CLASSIFICATION.margin(logits, jnp.array([0, 1, 1])), [-0.5, 2.0, -4.0])
