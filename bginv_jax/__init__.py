@@ -5,7 +5,8 @@ What a trained workdir gives: `load_predictor`, `load_mask_generator`, `load_pur
 What a loop of one's own takes (`examples/own_loop.py`): networks (`Network`, `flax_network`, `stateless`; f_m is
 `MaskGenerator`, and `background_source` makes an f_b, a `BackgroundSource`), a `Task` (`classification`, `regression`,
 `q_learning`, or one's own, with `Shown` and `Trivial`), the poster's objective (`make_proposal` of them, with
-`MaskOptions` and `Variation`, is a `Method`), what it learns from (`Batch`, `Layout`), and composites (`compose`).
+`MaskOptions`, `Variation` and `Ascent`, is a `Method`), what it learns from (`Batch`, `Layout`), and composites
+(`compose`).
 
 What one scores with: `BACKGROUNDS` and `compose_test`, the poster's, and `families`, random ones.
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from bginv_jax.backgrounds import BACKGROUNDS, compose_test, families
     from bginv_jax.evaluation.predictors import load_mask_generator, load_predictor, load_pure
     from bginv_jax.images.compose import Variation, compose
+    from bginv_jax.methods.ascent import Ascent
     from bginv_jax.methods.contract import Batch, Layout, Method
-    from bginv_jax.methods.proposal import MaskOptions, make_proposal
+    from bginv_jax.methods.masking import MaskOptions
+    from bginv_jax.methods.proposal import make_proposal
     from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
     from bginv_jax.networks.generators import MaskGenerator, background_source
     from bginv_jax.tasks.classification import classification
@@ -32,6 +35,7 @@ importlib.import_module("bginv_jax.forks")  # which watches from here on
 
 __all__ = [
     "BACKGROUNDS",
+    "Ascent",
     "BackgroundSource",
     "Batch",
     "Layout",
@@ -59,12 +63,13 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "Ascent": "bginv_jax.methods.ascent",
     "BACKGROUNDS": "bginv_jax.backgrounds",
     "BackgroundSource": "bginv_jax.networks.contract",
     "Batch": "bginv_jax.methods.contract",
     "Layout": "bginv_jax.methods.contract",
     "MaskGenerator": "bginv_jax.networks.generators",
-    "MaskOptions": "bginv_jax.methods.proposal",
+    "MaskOptions": "bginv_jax.methods.masking",
     "Method": "bginv_jax.methods.contract",
     "Network": "bginv_jax.networks.contract",
     "Shown": "bginv_jax.tasks.contract",

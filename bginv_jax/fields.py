@@ -9,7 +9,8 @@ from bginv_jax.data import sources, studio
 from bginv_jax.images.fitting import FITS
 from bginv_jax.images.masks import BINARIZATIONS
 from bginv_jax.methods import registry, schedule
-from bginv_jax.methods.proposal import BACKGROUND_KINDS, FILLS, MASKS
+from bginv_jax.methods.masking import FILLS, MASKS
+from bginv_jax.methods.proposal import BACKGROUND_KINDS
 from bginv_jax.networks.classifiers import CLASSIFIERS, is_classifier
 from bginv_jax.networks.contract import padded_size
 from bginv_jax.tasks.registry import TASKS

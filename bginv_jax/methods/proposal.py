@@ -1,7 +1,5 @@
 """The proposal: min over f, f_m, max over f_b of one loss of objects before painted backgrounds. The third row."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,38 +8,26 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.images.compose import Variation, compose, painter_keys, vary_and_compose
+from bginv_jax.images.compose import Variation, painter_keys, vary_and_compose
 from bginv_jax.images.light import recolour
-from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.ascent import Ascent, ascend
 from bginv_jax.methods.configured import make_configured, make_network
-from bginv_jax.methods.contract import Method, network_key
+from bginv_jax.methods.contract import Batch, Method, network_key
+from bginv_jax.methods.masking import MaskOptions, make_mask_terms
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
 from bginv_jax.networks.generators import MaskGenerator, at_size, background_source
-from bginv_jax.tasks.contract import Task
+from bginv_jax.tasks.contract import Targets, Task
 
-MASKS = ("learned", "nonzero")
-FILLS = ("black", "backdrop", "border")
-_LEAST = 1e-6  # of a mask's logarithm
 BACKGROUND_KINDS = ("generated", "noise", "black")
 
 
-class MaskOptions(NamedTuple):
-    """What f_m is held to, and how its masks are cut.
-
-    binarize: how, one of `images.masks.BINARIZATIONS`.
-    area: the mean of a mask that costs nothing, and the share that "quantile" keeps.
-    area_weight, variation_weight: of relu(mean(m) - area) and of total variation in f_m's loss.
-    border_weight: of the cross-entropy of m and what the image's border tells, the likeness l of each pixel to it:
-      -(1 - l) log(m) - l log(1 - m), on average. It also draws a mask back that is 0 or 1 everywhere, from which no
-      other term of f_m's loss has a gradient left.
-    """
-
-    binarize: str = "threshold"
-    area: float = 0.2
-    area_weight: float = 1.0
-    variation_weight: float = 0.1
-    border_weight: float = 0.0
+def _visible(task: Task, batch: Batch, shown: jax.Array) -> Targets:
+    """The targets of a batch whose composites show of their images what these masks show."""
+    kept, targets = batch.layout.kept, batch.targets
+    if task.visible is None:
+        return targets
+    part = task.visible(jax.tree.map(lambda leaf: leaf[kept:], targets), shown)
+    return jax.tree.map(lambda leaf, seen: jnp.concatenate([leaf[:kept], seen]), targets, part)
 
 
 def make_proposal(
@@ -71,24 +57,7 @@ def make_proposal(
       ascent: how each image's worst background is searched from what f_b painted; None does not.
     """
 
-    def cut(m):
-        return binarize(m, mask.binarize, area=mask.area)
-
-    def mask_terms(networks, batch, key):
-        """L(f(x * f_m(x)), y), the area above what is free, total variation; the masks, cut; what f_m has become."""
-        m, changed = f_m.apply(networks["f_m"], batch.images, train=True, key=key)
-        outputs, _ = f.apply(lax.stop_gradient(networks["f"]), compose(batch.images, m, batch.fill))
-        area = mean_area(m)
-        loss = task.loss(outputs, batch.targets).mean()
-        penalty = mask.area_weight * nn.relu(area - mask.area).mean()
-        penalty += mask.variation_weight * total_variation(m).mean()
-        if mask.border_weight:
-            alike = batch.likeness
-            told = (1 - alike) * jnp.log(m + _LEAST) + alike * jnp.log(1 - m + _LEAST)
-            penalty -= mask.border_weight * told.mean()
-        contrast = m.max(axis=(1, 2, 3)) - m.min(axis=(1, 2, 3))
-        metrics = {"mask_loss": loss, "mask_area": area.mean(), "mask_contrast": contrast.mean()}
-        return loss + penalty, cut(lax.stop_gradient(m)), metrics, changed
+    mask_terms = make_mask_terms(f, f_m, task, mask)
 
     def paint(networks, keys, **options):
         return f_b.apply(networks["f_b"], jax.vmap(f_b.draw)(keys), **options)
@@ -104,34 +73,21 @@ def make_proposal(
         cost = brightness_weight * excess.sum() / max(1, len(b))
         b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
         x, shown = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
-        x, targets = jnp.concatenate([batch.images[:kept], x]), visible(batch, shown)
+        targets = _visible(task, batch, shown)
         if ascent:
-            x = search_on(ascent, networks, keys, batch, x, shown, targets)
-        return x, targets, cost, changed
-
-    def search_on(ascent, networks, keys, batch, x, shown, targets):
-        """The batch with the painted backgrounds as bad as a search from there makes them, for f as it is."""
-        first = batch.layout.kept + batch.layout.pictured
-        own = lax.stop_gradient(networks["f"])
-        asked = jax.tree.map(lambda leaf: leaf[first:], targets)
-        ascent_keys = jax.vmap(lambda key: jax.random.fold_in(key, 7))(keys[first:])
-        worst = ascend(
-            ascent_keys,
-            lambda z: task.loss(f.apply(own, z)[0], asked),
-            batch.images[first:],
-            x[first:],
-            shown[-len(x[first:]) :],
-            ascent,
-        )
-        return jnp.concatenate([x[:first], worst])
-
-    def visible(batch, shown):
-        """The targets of the batch, whose composites show what these masks show."""
-        kept, targets = batch.layout.kept, batch.targets
-        if task.visible is None:
-            return targets
-        part = task.visible(jax.tree.map(lambda leaf: leaf[kept:], targets), shown)
-        return jax.tree.map(lambda leaf, seen: jnp.concatenate([leaf[:kept], seen]), targets, part)
+            first = kept + batch.layout.pictured
+            asked = jax.tree.map(lambda leaf: leaf[first:], targets)
+            own = lax.stop_gradient(networks["f"])
+            worst = ascend(
+                jax.vmap(lambda key: jax.random.fold_in(key, 7))(painted_keys),
+                lambda z: task.loss(f.apply(own, z)[0], asked),
+                batch.images[first:],
+                x[first - kept :],
+                shown[first - kept :],
+                ascent,
+            )
+            x = jnp.concatenate([x[: first - kept], worst])
+        return jnp.concatenate([batch.images[:kept], x]), targets, cost, changed
 
     def objective(keys, networks, batch, active):
         x, m, targets = batch.images, batch.masks, batch.targets
@@ -158,7 +114,7 @@ def make_proposal(
         objective=objective,
         predict=lambda networks, x: f.apply(networks["f"], x)[0],
         predict_mask=lambda networks, x: f_m.apply(networks["f_m"], x)[0],
-        cut=cut,
+        cut=mask.cut,
         takes_likeness=bool(mask.border_weight),
         binary_masks=mask.binarize != "none",
         paint=lambda networks, keys: paint(networks, keys)[0],

@@ -9,7 +9,8 @@ import pytest
 
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods.ascent import Ascent, ascend, draw_shares
-from bginv_jax.methods.proposal import MaskOptions, make_proposal
+from bginv_jax.methods.masking import MaskOptions
+from bginv_jax.methods.proposal import make_proposal
 from tests.methods.toys import F_B, F_M, HALF, KEYS, SQUARES, F, batch, fixed, gradients, objective, weights
 
 

@@ -12,7 +12,8 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods import registry
-from bginv_jax.methods.proposal import MaskOptions, make_proposal
+from bginv_jax.methods.masking import MaskOptions
+from bginv_jax.methods.proposal import make_proposal
 from bginv_jax.networks.contract import flax_network
 from bginv_jax.networks.generators import MaskGenerator
 from bginv_jax.tasks.contract import Task

@@ -9,7 +9,8 @@ from flax import linen as nn
 
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods.contract import Layout, Method
-from bginv_jax.methods.proposal import MaskOptions, make_proposal
+from bginv_jax.methods.masking import MaskOptions
+from bginv_jax.methods.proposal import make_proposal
 from bginv_jax.methods.schedule import make_phases
 from bginv_jax.networks.contract import BackgroundSource, flax_network
 from bginv_jax.tasks.classification import classification
