@@ -10,7 +10,7 @@ from absl import flags
 
 from bginv_jax import command_line
 from bginv_jax.evaluation import scoring
-from bginv_jax.evaluation.attack import DEFAULTS, FILES, Options, curves, write
+from bginv_jax.evaluation.attack import BUDGETS, DEFAULTS, FILES, Options, curves, write
 
 __all__ = ["Options", "curves"]
 
@@ -21,7 +21,7 @@ def main() -> None:
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir, masks=values.masks)
     scoring.check_marked(runs)
     options = Options._make(values[name].value for name in Options._fields)
-    write(runs, output, count=values.count, halo=values.halo, options=options)
+    write(runs, output, count=values.count, halo=values.halo, options=options, budgets=values.budgets)
 
 
 if __name__ == "__main__":
@@ -33,6 +33,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("restarts", DEFAULTS.restarts, "Ascents for each budget; 0 leaves projected gradient out.")
     flags.DEFINE_integer("random", DEFAULTS.random, "How many random backgrounds are tried; 0 leaves them out.")
     flags.DEFINE_integer("generations", DEFAULTS.generations, "Generations of evolution; 0 leaves it out.")
+    flags.DEFINE_multi_float("budgets", BUDGETS, "How far projected gradient may move a pixel; from the smallest on.")
     flags.DEFINE_integer("seed", DEFAULTS.seed, "Of everything that is drawn.")
     flags.DEFINE_string("source", None, "Attack on another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")

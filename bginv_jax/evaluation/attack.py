@@ -149,7 +149,9 @@ def _names(runs: Sequence[scoring.TrainedRun]) -> list[str]:
     return names
 
 
-def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) -> tuple[list[dict], Figure]:
+def _attack(
+    run: scoring.TrainedRun, count: int, halo: int, options: Options, budgets: Sequence[float]
+) -> tuple[list[dict], Figure]:
     """Records of the run's first seed, and the picture of the worst backgrounds."""
     trained, names = run.seeds[0], run.dataset.class_names
     x = np.asarray(as_float(run.dataset.test.images[:count]))
@@ -157,7 +159,9 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
     objects = run.dataset.test.objects[:count].astype(np.float32)
     masks = np.asarray(dilate(jnp.asarray(objects), jnp.full(len(x), halo), largest=halo))
     predict = Partial(jax.jit(trained.method.predict), trained.networks)
-    records, found = curves(predict, x, masks, targets, options)  # not trained.method.task: its loss may be smoothed
+    records, found = curves(
+        predict, x, masks, targets, options, budgets=budgets
+    )  # not trained.method.task: its loss may be smoothed
     head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
     shown = slice(min(_PICTURES, len(x)))
     worst = {name: one.images[shown] for name, one in found.items()}
@@ -170,7 +174,15 @@ def _attack(run: scoring.TrainedRun, count: int, halo: int, options: Options) ->
 
 
 @own_settings()
-def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo: int, options: Options) -> list[dict]:
+def write(
+    runs: Sequence[scoring.TrainedRun],
+    output: Path,
+    *,
+    count: int,
+    halo: int,
+    options: Options,
+    budgets: Sequence[float] = BUDGETS,
+) -> list[dict]:
     """Attacks the first seed of each run, writes everything to the folder `output`, prints the table; the records.
 
     Args:
@@ -179,6 +191,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo:
       count: of the data set's test images, from the first.
       halo: pixels around the object that stay as they are.
       options: how long is searched.
+      budgets: as `curves` takes them.
 
     Raises:
       ValueError: for a number out of range, a run that stands twice, or a folder that cannot be written.
@@ -194,7 +207,7 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, count: int, halo:
     output = files.check_folder(output, field="output", files=FILES)
     for i, (name, run) in enumerate(zip(names, runs, strict=True)):
         _LOG.info("%s", name)
-        own, figure = _attack(run, count, halo, options)
+        own, figure = _attack(run, count, halo, options, budgets)
         records += [{"row": name, **record} for record in own]
         if i == 0:
             with files.replacing(output / "worst.png") as whole:
