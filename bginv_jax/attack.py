@@ -21,7 +21,7 @@ def main() -> None:
     runs = scoring.load(values.workdir, source=values.source, folder=values.dir, masks=values.masks)
     scoring.check_marked(runs)
     options = Options._make(values[name].value for name in Options._fields)
-    write(runs, output, count=values.count, halo=values.halo, options=options, budgets=values.budgets)
+    write(runs, output, count=values.count, halo=values.halo, options=options, budgets=sorted({*values.budgets}))
 
 
 if __name__ == "__main__":
@@ -33,7 +33,8 @@ if __name__ == "__main__":
     flags.DEFINE_integer("restarts", DEFAULTS.restarts, "Ascents for each budget; 0 leaves projected gradient out.")
     flags.DEFINE_integer("random", DEFAULTS.random, "How many random backgrounds are tried; 0 leaves them out.")
     flags.DEFINE_integer("generations", DEFAULTS.generations, "Generations of evolution; 0 leaves it out.")
-    flags.DEFINE_multi_float("budgets", BUDGETS, "How far projected gradient may move a pixel; from the smallest on.")
+    budgets = "How far projected gradient may move a pixel; repeat it for more."
+    flags.DEFINE_multi_float("budgets", BUDGETS, budgets, lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_integer("seed", DEFAULTS.seed, "Of everything that is drawn.")
     flags.DEFINE_string("source", None, "Attack on another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")

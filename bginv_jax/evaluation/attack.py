@@ -159,9 +159,8 @@ def _attack(
     objects = run.dataset.test.objects[:count].astype(np.float32)
     masks = np.asarray(dilate(jnp.asarray(objects), jnp.full(len(x), halo), largest=halo))
     predict = Partial(jax.jit(trained.method.predict), trained.networks)
-    records, found = curves(
-        predict, x, masks, targets, options, budgets=budgets
-    )  # not trained.method.task: its loss may be smoothed
+    # Not by trained.method.task, whose loss may be smoothed.
+    records, found = curves(predict, x, masks, targets, options, budgets=budgets)
     head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
     shown = slice(min(_PICTURES, len(x)))
     worst = {name: one.images[shown] for name, one in found.items()}

@@ -367,10 +367,12 @@ def test_smoothed_labels_are_for_training_alone(workdir, tmp_path, monkeypatch, 
 
 def test_a_workdir_is_attacked_from_the_command_line(workdir, tmp_path):
     flags = ("--random=0", "--generations=2", "--steps=1", "--restarts=1", "--count=100", "--halo=1")
+    flags += ("--budgets=1", "--budgets=0", "--budgets=0.1")
     result = call_door("bginv_jax.attack", f"--workdir={workdir}", f"--output={tmp_path}", *flags)
     assert result.returncode == 0, result.stderr
     records = [json.loads(line) for line in (tmp_path / "attack.jsonl").read_text().splitlines()]
-    assert [record["search"] for record in records] == ["none", *11 * ["gradient"], *2 * ["evolution"], "any"]
+    assert [record["search"] for record in records] == ["none", *3 * ["gradient"], *2 * ["evolution"], "any"]
+    assert [record["budget"] for record in records[1:4]] == [0, 0.1, 1]
     assert {record["count"] for record in records} == {21}
     assert {(record["row"], record["method"], record["seed"]) for record in records} == {("Vanilla CNN", "vanilla", 0)}
     runs = scoring.load([workdir])
