@@ -99,8 +99,11 @@ FIELDS: dict[str, str | Only] = {
     "background.move": READ,
     "background.recolour": Only((False,)),
     "background.brightness_weight": READ,
+    "background.ascent_steps": Only((0,)),
+    "background.ascent_budget": FREE,  # without ascents
     "background.ink_share": Only((0.0,)),
     "background.ink_contrast": FREE,  # without ink
+    "background.negative_share": Only((0.0,)),
     "background.plain_share": READ,
     "play.worlds": FREE,  # with a task that the peer lacks
     "play.memory": FREE,

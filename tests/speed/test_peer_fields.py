@@ -35,6 +35,7 @@ OTHERS = [
     ("augment.saturation", 0.1, "0.0"),
     ("augment.tint", 0.1, "0.0"),
     ("augment.blur", 0.1, "0.0"),
+    ("augment.gamma", 0.1, "0.0"),
     ("mask.size", 32, "0"),
     ("mask.binarize", "otsu", "threshold"),
     ("mask.fill", "backdrop", "black"),
@@ -50,7 +51,9 @@ OTHERS = [
     ("background.pictured_share", 0.5, "0.0"),
     ("background.width", 64, "128"),
     ("background.recolour", True, "False"),
+    ("background.ascent_steps", 1, "0"),
     ("background.ink_share", 0.5, "0.0"),
+    ("background.negative_share", 0.5, "0.0"),
 ]
 
 
