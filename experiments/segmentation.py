@@ -32,6 +32,6 @@ def get_config(row: str = "proposal"):
     config.mask.kind = "nonzero" if row == "copy_paste" else "learned"
     config.mask.update({"area": 0.08, "width": 8, "halo": 4})
     config.classifier_average = 0.99
-    config.rate.f_b = 1e-4
-    config.background.update({"families": families.DEVELOPMENT, "pictured_share": 0.5})
+    config.rate.f_b = 3e-4
+    config.background.update({"families": families.DEVELOPMENT, "pictured_share": 0.6, "gain": 1.0})
     return config
