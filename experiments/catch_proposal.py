@@ -11,8 +11,8 @@ def get_config():
     config = default_config()
     config.task, config.data.source = "q_learning", "world:catch"
     config.classifier_average = 0.99
-    config.batch_size, config.steps = 32, 9000
-    config.schedule = ("f:1000", "f_m:500", "f+f_b:7500")
+    config.batch_size, config.steps = 32, 16000
+    config.schedule = ("f:1000", "f_m:500", "f+f_b:14500")
     config.rate.f_b = 2e-4
     config.mask.update({"width": 8, "area": 0.02, "halo": 4})
     config.background.update({"width": 32, "families": families.DEVELOPMENT, "pictured_share": 0.7, "gain": 1.0})
