@@ -63,8 +63,8 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "Ascent": "bginv_jax.methods.ascent",
     "BACKGROUNDS": "bginv_jax.backgrounds",
+    "Ascent": "bginv_jax.methods.ascent",
     "BackgroundSource": "bginv_jax.networks.contract",
     "Batch": "bginv_jax.methods.contract",
     "Layout": "bginv_jax.methods.contract",
