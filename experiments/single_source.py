@@ -2,8 +2,8 @@
 
 The protocol of single-source domain generalisation: 10,000 digits, 32x32 RGB, the LeNet; here the first 10,000 in the
 order of TensorFlow Datasets, which is not that of the original files. Masks are learned; f_b and families of random
-backgrounds stand behind the objects. Half of the objects are drawn in the ink of another background, a quarter in the
-negative of their own; strokes are thicker and thinner, harder and softer than they were. No photographs.
+backgrounds stand behind the objects. A third of the objects are drawn in the ink of another background, four in ten in
+the negative of their own; strokes are thicker and thinner, harder and softer than they were. No photographs.
 experiments/single_source_table.py scores it.
 
 Command: python -m bginv_jax.train --config=experiments/single_source.py --workdir=runs/single_source
