@@ -21,6 +21,7 @@ from jax.tree_util import Partial
 from bginv_jax.backgrounds import families
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float
+from bginv_jax.methods.ascent import climb
 from bginv_jax.tasks.classification import CLASSIFICATION
 from bginv_jax.tasks.contract import Task
 
@@ -125,7 +126,7 @@ def _ascend(predict, keys, fresh, budget, x, masks, targets, right, loss, worst,
         worse = _worse(now_right, now_loss, right, loss)
         worst = jnp.where(worse[:, None, None, None], z, worst)
         right, loss = jnp.where(worse, now_right, right), jnp.where(worse, now_loss, loss)
-        z = jnp.where(masks, x, jnp.clip(z + 2.5 * budget / steps * jnp.sign(slope), low, high))
+        z = jnp.where(masks, x, climb(z, slope, budget=budget, steps=steps, low=low, high=high))
         return z, right, loss, worst
 
     return lax.fori_loop(0, steps + 1, move, (start, right, loss, worst))[1:]

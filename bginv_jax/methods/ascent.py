@@ -31,6 +31,13 @@ def draw_shares(keys: jax.Array) -> jax.Array:
     return jnp.minimum(1.0, jax.vmap(lambda key: jax.random.uniform(key, maxval=2.0))(keys))
 
 
+def climb(
+    z: jax.Array, slope: jax.Array, *, budget: jax.Array, steps: int, low: jax.Array, high: jax.Array
+) -> jax.Array:
+    """One of `steps` steps of the gradient's sign, which together go 2.5 times as far as the budget, in [low, high]."""
+    return jnp.clip(z + 2.5 * budget / steps * jnp.sign(slope), low, high)
+
+
 def ascend(
     keys: jax.Array,
     losses: Callable[[jax.Array], jax.Array],
@@ -57,8 +64,8 @@ def ascend(
     start = jnp.clip(composites, low, high)
     slope = jax.grad(lambda z: losses(z).sum())
 
-    def climb(_, z):
-        return jnp.clip(z + 2.5 * budget / ascent.steps * jnp.sign(slope(z)), low, high)
+    def step(_, z):
+        return climb(z, slope(z), budget=budget, steps=ascent.steps, low=low, high=high)
 
-    worst = lax.fori_loop(0, ascent.steps, climb, lax.stop_gradient(start))
+    worst = lax.fori_loop(0, ascent.steps, step, lax.stop_gradient(start))
     return start + lax.stop_gradient(worst - start)
