@@ -180,6 +180,7 @@ FIELDS: dict[str, Field] = {
         "a tuple of names in families.FAMILIES",
         lambda value: all(isinstance(name, str) and name in families.FAMILIES for name in value),
     ),
+    "background.repeats": _number(1, "half of them up to so many times smaller, repeated in mirrors", 1, 8),
     "background.photographs": Field("", "folder of photographs that do so", "a path", lambda value: True),
     "background.training_images": _number(0, "or so many of the training images", 0),
     "background.zoom": _number(0.0, "families, photographs and images are enlarged by up to 1 + this", 0.0, 100.0),

@@ -85,7 +85,21 @@ def load_photographs(folder: str | Path, *, size: int, channels: int, field: str
     return np.stack([_square(picture, _SIDES * size, channels) for picture in read_photographs(folder, field=field)])
 
 
-def gather(*, photographs: str, families: Sequence[str], images: np.ndarray, size: int, channels: int) -> np.ndarray:
+def _draw(families: Sequence[str], *, size: int, channels: int, repeats: int) -> np.ndarray:
+    """As many of each family; half of them as they are, where others are repeated: (B, size, size, C) float32."""
+    whole = _DRAWN if repeats == 1 else _DRAWN // 2
+    drawn = []
+    for times in range(1, repeats + 1):
+        count = whole if times == 1 else (_DRAWN - whole) // (repeats - 1)
+        part = draw_families(families, count, size=-(-size // times), channels=channels, seed=times - 1)
+        rest = (0, size - part.shape[1])
+        drawn.append(np.pad(part, ((0, 0), rest, rest, (0, 0)), mode="symmetric"))
+    return np.concatenate(drawn)
+
+
+def gather(
+    *, photographs: str, families: Sequence[str], images: np.ndarray, size: int, channels: int, repeats: int = 1
+) -> np.ndarray:
     """The pictures of a folder of photographs or, with '', families of backgrounds and images: (P, T, T, C) uint8.
 
     Args:
@@ -94,6 +108,8 @@ def gather(*, photographs: str, families: Sequence[str], images: np.ndarray, siz
       images: (M, size, size, C) uint8, taken as they are.
       size: pixels.
       channels: 1 or 3.
+      repeats: half of the families' are drawn 2 to so many times smaller, all equally often, and repeated in mirrors
+        to fill an image, so that they are finer, regular, and have closed outlines; 1 leaves all as they are.
 
     Raises:
       InputError: as `load_photographs`.
@@ -102,5 +118,5 @@ def gather(*, photographs: str, families: Sequence[str], images: np.ndarray, siz
         return load_photographs(photographs, size=size, channels=channels)
     drawn = np.zeros((0, size, size, channels))
     if families:
-        drawn = draw_families(families, _DRAWN, size=size, channels=channels, seed=0)
+        drawn = _draw(families, size=size, channels=channels, repeats=repeats)
     return np.concatenate([np.round(255 * drawn).astype(np.uint8), images])

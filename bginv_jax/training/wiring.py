@@ -277,6 +277,7 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
             images=_spread_out(dataset.train.images, background.training_images),
             size=dataset.size,
             channels=dataset.shape[-1],
+            repeats=background.repeats,
         )
     rates = {name: config.rate[rate_field(config, name)] for name in METHODS[config.method].networks}
     optimizers = make_optimizers(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bginv_jax.backgrounds import families
 from bginv_jax.backgrounds import photographs as pictures
 from bginv_jax.images import reading
 
@@ -94,3 +95,21 @@ def test_families_and_images_are_gathered_beside_each_other():
     np.testing.assert_array_equal(gathered[500:], images)
     alone = pictures.gather(photographs="", families=(), images=images, size=8, channels=3)
     np.testing.assert_array_equal(alone, images)
+
+
+def test_half_of_the_families_are_smaller_and_repeated_in_mirrors():
+    none = np.zeros((0, 32, 32, 1), np.uint8)
+    names = ("strokes", "cells")
+    gathered = pictures.gather(photographs="", families=names, images=none, size=32, channels=1, repeats=3)
+
+    def drawn(count, size, seed):
+        return np.round(255 * families.draw(names, count, size=size, seed=seed)).astype(np.uint8)
+
+    whole, halves, thirds = np.split(gathered, [500, 750])
+    np.testing.assert_array_equal(whole, drawn(250, 32, 0))
+    np.testing.assert_array_equal(halves[:, :16, :16], drawn(125, 16, 1))
+    np.testing.assert_array_equal(halves[:, 16:, :16], halves[:, 15::-1, :16])
+    np.testing.assert_array_equal(halves[:, :, 16:], halves[:, :, 15::-1])
+    np.testing.assert_array_equal(thirds[:, :11, :11], drawn(125, 11, 2))
+    np.testing.assert_array_equal(thirds[:, 11:22], thirds[:, 10::-1])
+    np.testing.assert_array_equal(thirds[:, :, 22:], thirds[:, :, :10])
