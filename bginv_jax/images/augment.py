@@ -173,28 +173,6 @@ def random_crops(keys: jax.Array, pictures: jax.Array, *, size: int) -> jax.Arra
     return jax.vmap(one)(keys)
 
 
-def enlarge(keys: jax.Array, images: jax.Array, *, zoom: float) -> jax.Array:
-    """A random square part of each image, linearly interpolated to the whole size: (N, S, S, C).
-
-    Args:
-      keys: (N,).
-      images: (N, S, S, C).
-      zoom: parts are enlarged by a factor between 1 and 1 + zoom, its logarithm uniform.
-    """
-    size = images.shape[1]
-
-    def one(key, image):
-        scale_key, place_key = jax.random.split(key)
-        share = jnp.exp(-jax.random.uniform(scale_key) * jnp.log1p(zoom))  # of the side
-        corner = jax.random.uniform(place_key, (2,)) * (1 - share) * (size - 1)
-        # As two products of matrices, since rows and columns are interpolated alike.
-        places = corner[:, None] + share * jnp.arange(size)
-        weights = jnp.maximum(1 - jnp.abs(places[..., None] - jnp.arange(size)), 0)
-        return jnp.einsum("yi,xj,ijc->yxc", weights[0], weights[1], image)
-
-    return jax.vmap(one)(keys, images)
-
-
 def rearrange(keys: jax.Array, images: jax.Array) -> jax.Array:
     """Rolls each image by a random number of pixels along both axes, mirrors it along each, and transposes it.
 

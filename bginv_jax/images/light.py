@@ -72,18 +72,6 @@ def _blurred(keys: jax.Array, images: jax.Array, share: float) -> jax.Array:
     return images + amounts * (means - images)
 
 
-def brighten(keys: jax.Array, images: jax.Array, *, gain: float) -> jax.Array:
-    """Images in a stronger light, clipped at 1: what is bright becomes white, so that no object is known by its white.
-
-    Args:
-      keys: (N,).
-      images: (N, H, W, C).
-      gain: they are multiplied by a factor between 1 and 1 + gain.
-    """
-    factors = 1 + gain * jax.vmap(jax.random.uniform)(keys)
-    return jnp.minimum(1.0, images * factors[:, None, None, None])
-
-
 def recolour(keys: jax.Array, images: jax.Array) -> jax.Array:
     """Patterns in other colours: each channel becomes a random mixture of the image's own, and is inverted or not.
 

@@ -13,10 +13,10 @@ import numpy as np
 import optax
 from jax import lax
 
-from bginv_jax.images.augment import augment, enlarge, resample
+from bginv_jax.images.augment import augment, resample
 from bginv_jax.images.backdrops import border_colour, border_likeness
-from bginv_jax.images.light import brighten
 from bginv_jax.images.pixels import as_float
+from bginv_jax.images.variety import Variety, vary_pictures
 from bginv_jax.methods.contract import Batch, Method, Metrics
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.feed import BatchPlan, Feed, Raw, Resident, Streamed
@@ -34,8 +34,7 @@ class Learning:
     align_masks: masks that are ready move with their image. The authors' stay, and no longer fit it.
     fill: (S, S, C) uint8, what f_m puts where it sees no object; None is black.
     border_fill: it puts the colour of the image's border there instead.
-    picture_zoom: pictures are enlarged by up to 1 + this, as `augment.enlarge`.
-    picture_gain: they are brightened by up to 1 + this, as `light.brighten`.
+    variety: what is random in pictures that stand behind objects.
     play: plays on, and puts what the state remembers in the place of the feed's images: (state, raw, positions) ->
       (state, raw, metrics). None where the feed's images are learned from.
     check_gradients: every step looks at its gradients, too. On an accelerator that is a kernel for each array; without,
@@ -50,8 +49,7 @@ class Learning:
     align_masks: bool = True
     fill: np.ndarray | None = None
     border_fill: bool = False
-    picture_zoom: float = 0.0
-    picture_gain: float = 0.0
+    variety: Variety = dataclasses.field(default_factory=Variety)
     play: Callable[[TrainState, Raw, jax.Array], tuple[TrainState, Raw, Metrics]] | None = None
     check_gradients: bool = True
 
@@ -82,19 +80,6 @@ def _image_keys(state: TrainState, positions: jax.Array, user: int) -> jax.Array
     return keys.reshape(positions.shape)
 
 
-def _vary_pictures(method_keys: jax.Array, pictures: jax.Array, learning: Learning) -> jax.Array:
-    _, pictured_keys, _ = learning.plan.part.split(method_keys)
-
-    def fold(number):
-        return jax.vmap(lambda key: jax.random.fold_in(key, number))(pictured_keys)
-
-    if learning.picture_zoom:
-        pictures = enlarge(fold(5), pictures, zoom=learning.picture_zoom)
-    if learning.picture_gain:
-        pictures = brighten(fold(6), pictures, gain=learning.picture_gain)
-    return pictures
-
-
 def _prepare(keys: jax.Array, method_keys: jax.Array, raw: Raw, networks: Mapping, learning: Learning) -> Batch:
     """The augmented batch of one slice."""
     method = learning.method
@@ -107,7 +92,8 @@ def _prepare(keys: jax.Array, method_keys: jax.Array, raw: Raw, networks: Mappin
         masks = jnp.round(masks)  # interpolation blurs the edge of a binary mask
     pictures = None if raw.pictures is None else as_float(raw.pictures)
     if pictures is not None:
-        pictures = _vary_pictures(method_keys, pictures, learning)
+        _, pictured_keys, _ = learning.plan.part.split(method_keys)
+        pictures = vary_pictures(pictured_keys, pictures, learning.variety)
     likeness = None
     if "f_m" in learning.active and method.takes_likeness:
         likeness = border_likeness(x)  # before the image moves: of one that is enlarged the border is the object

@@ -20,6 +20,7 @@ from bginv_jax.data.dataset import Dataset, Description, fingerprint
 from bginv_jax.data.pictures import cache_folder
 from bginv_jax.errors import InputError
 from bginv_jax.images.pixels import as_float, backdrop
+from bginv_jax.images.variety import Variety
 from bginv_jax.methods.contract import Layout, Method, Networks
 from bginv_jax.methods.registry import METHODS, make_method
 from bginv_jax.methods.schedule import Phase, make_phases
@@ -217,8 +218,7 @@ class Run:
             align_masks=self.config.mask.aligned,
             fill=fill,
             border_fill=self.config.mask.fill == "border",
-            picture_zoom=self.config.background.zoom,
-            picture_gain=self.config.background.gain,
+            variety=Variety(**{name: self.config.background[name] for name in Variety._fields}),
             play=self._play(),
             check_gradients=hardware.on_cpu(),
         )

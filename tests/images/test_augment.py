@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bginv_jax.images.augment import augment, draw_moves, enlarge, in_sight, random_crops, rearrange, resample
+from bginv_jax.images.augment import augment, draw_moves, in_sight, random_crops, rearrange, resample
 
 ALL = {"rotation": 20.0, "shift": 0.1, "shear": 5.0, "zoom": 0.2, "elastic": 0.02, "flip": True}
 
@@ -169,16 +169,3 @@ def test_masks_are_empty_beyond_the_edge():
     seen = ((places >= -0.5) & (places <= 15.5)).sum(axis=-1).prod(axis=-1)
     np.testing.assert_allclose(masks.sum(axis=(1, 2, 3)), seen, atol=1e-3)
     assert seen.min() < 100
-
-
-def test_enlarged_images_are_parts_of_their_image():
-    ramp = jnp.broadcast_to(jnp.arange(16.0)[:, None] + 100 * jnp.arange(16.0), (16, 16))[None, ..., None]
-    crops = np.asarray(enlarge(_keys(200), jnp.repeat(ramp, 200, axis=0), zoom=3.0))[..., 0]
-    down, right = crops[:, 1:] - crops[:, :-1], crops[:, :, 1:] - crops[:, :, :-1]
-    share = down[:, 0, 0]
-    np.testing.assert_allclose(down, np.broadcast_to(share[:, None, None], down.shape), atol=1e-3)
-    np.testing.assert_allclose(right, np.broadcast_to(100 * share[:, None, None], right.shape), atol=0.1)
-    assert 0.25 - 1e-3 < share.min() < 0.3
-    assert 0.9 < share.max() <= 1 + 1e-3
-    assert crops.min() >= -1e-3
-    assert crops.max() <= 1515 + 1e-2

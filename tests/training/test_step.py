@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bginv_jax.images.pixels import as_float
+from bginv_jax.images.variety import Variety
 from bginv_jax.methods.contract import Batch, Layout
 from bginv_jax.methods.vanilla import make_vanilla
 from bginv_jax.networks.contract import stateless
@@ -238,7 +239,7 @@ def test_pictures_are_enlarged_each_by_its_own_factor(setup):
     plan = BatchPlan(Layout(8, 6, 2), 1, 1)
     _, (as_it_is,) = take(looking, resident(looking), ("f",), plan)
     assert as_it_is["least"] == as_it_is["largest"] == pytest.approx(200 / 255)
-    _, (metrics,) = take(looking, resident(looking), ("f",), plan, picture_zoom=4.0)
+    _, (metrics,) = take(looking, resident(looking), ("f",), plan, variety=Variety(zoom=4.0))
     assert metrics["least"] < metrics["largest"] < 200 / 255
 
 

@@ -1,0 +1,84 @@
+"""How pictures that stand behind objects are varied, so that few of them show much: one key for each.
+
+Pictures are (N, S, S, C) float32 in [0, 1].
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Variety(NamedTuple):
+    """What is random in a picture: `enlarge` it, `brighten` it, and show some of them in `two_greys`."""
+
+    zoom: float = 0.0
+    gain: float = 0.0
+    two_greys: float = 0.0
+
+
+def vary_pictures(keys: jax.Array, pictures: jax.Array, variety: Variety) -> jax.Array:
+    """Pictures varied at random, each by itself: (N, S, S, C)."""
+
+    def fold(number: int) -> jax.Array:
+        return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+
+    if variety.zoom:
+        pictures = enlarge(fold(5), pictures, zoom=variety.zoom)
+    if variety.gain:
+        pictures = brighten(fold(6), pictures, gain=variety.gain)
+    if variety.two_greys:
+        pictures = split_greys(fold(7), pictures, share=variety.two_greys)
+    return pictures
+
+
+def enlarge(keys: jax.Array, images: jax.Array, *, zoom: float) -> jax.Array:
+    """A random square part of each image, linearly interpolated to the whole size: (N, S, S, C).
+
+    Args:
+      keys: (N,).
+      images: (N, S, S, C).
+      zoom: parts are enlarged by a factor between 1 and 1 + zoom, its logarithm uniform.
+    """
+    size = images.shape[1]
+
+    def one(key, image):
+        scale_key, place_key = jax.random.split(key)
+        share = jnp.exp(-jax.random.uniform(scale_key) * jnp.log1p(zoom))  # of the side
+        corner = jax.random.uniform(place_key, (2,)) * (1 - share) * (size - 1)
+        # As two products of matrices, since rows and columns are interpolated alike.
+        places = corner[:, None] + share * jnp.arange(size)
+        weights = jnp.maximum(1 - jnp.abs(places[..., None] - jnp.arange(size)), 0)
+        return jnp.einsum("yi,xj,ijc->yxc", weights[0], weights[1], image)
+
+    return jax.vmap(one)(keys, images)
+
+
+def brighten(keys: jax.Array, images: jax.Array, *, gain: float) -> jax.Array:
+    """Images in a stronger light, clipped at 1: what is bright becomes white, so that no object is known by its white.
+
+    Args:
+      keys: (N,).
+      images: (N, H, W, C).
+      gain: they are multiplied by a factor between 1 and 1 + gain.
+    """
+    factors = 1 + gain * jax.vmap(jax.random.uniform)(keys)
+    return jnp.minimum(1.0, images * factors[:, None, None, None])
+
+
+def split_greys(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
+    """A share of the images in black and white alone, split at a random grey: full contrast and hard edges.
+
+    Args:
+      keys: (N,).
+      images: (N, H, W, C); of several channels their mean is split.
+      share: of the images, at random. Where an image is split is uniform between its darkest and its brightest pixel.
+    """
+
+    def one(key, image):
+        chosen_key, place_key = jax.random.split(key)
+        grey = image.mean(axis=-1, keepdims=True)
+        split = grey.min() + jax.random.uniform(place_key) * (grey.max() - grey.min())
+        return jnp.where(jax.random.bernoulli(chosen_key, share), (grey > split).astype(image.dtype), image)
+
+    return jax.vmap(one)(keys, images)
