@@ -127,6 +127,8 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("schedule", config.schedule, f"no f_m where config.mask.kind is {config.mask.kind}")
     if "f_b" in used and "f_m" not in used and config.mask.kind == "learned":
         raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
+    if not set(config.muon) <= set(trained):
+        raise _complaint("muon", config.muon, f"method {config.method} trains {', '.join(trained)}")
     if config.weight_decay and "f" not in trained:
         raise _complaint("weight_decay", config.weight_decay, f"0 with method {config.method}, which has no f")
     _validate_classifier(config)

@@ -42,6 +42,7 @@ FIELDS: dict[str, str | Only] = {
     "steps": FREE,
     "schedule": FREE,  # --phases say what is timed
     "label_smoothing": Only((0.0,)),
+    "muon": Only(((),)),
     "weight_decay": Only((0.0,)),
     "rate.f": READ,
     "rate.f_l": FREE,
@@ -92,6 +93,8 @@ FIELDS: dict[str, str | Only] = {
     "background.training_images": Only((0,)),
     "background.zoom": FREE,  # without pictures
     "background.gain": FREE,
+    "background.two_greys": FREE,
+    "background.repeats": FREE,
     "background.copies": Only((0,)),
     "background.pictured_share": Only((0.0,)),
     "background.tiles": READ,

@@ -286,5 +286,6 @@ def wire(config: ConfigDict, dataset: Dataset) -> Run:
         decay=config.rate.decay,
         weight_decay=config.weight_decay,
         frozen=frozen_parameters(config.classifier_frozen),
+        muon=config.muon,
     )
     return Run(config, dataset, method, optimizers, phases, plan, hardware.of_all(plan.devices), pictures)

@@ -29,6 +29,7 @@ OTHERS = [
     ("classifier_average", 0.9, "0.0"),
     ("classifier_frozen", 1, "0"),
     ("label_smoothing", 0.1, "0.0"),
+    ("muon", ("f",), "()"),
     ("weight_decay", 0.1, "0.0"),
     ("augment.elastic", 0.1, "0.0"),
     ("augment.contrast", 0.1, "0.0"),
