@@ -6,15 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from optax import contrib
 
 from bginv_jax.methods.contract import Networks
 from bginv_jax.methods.schedule import Phase, make_rate
 from bginv_jax.networks.contract import Variables
+from bginv_jax.training.muon import make_muon
 
 Optimizers = dict[str, optax.GradientTransformation]
-
-_ADAMS_RMS = 0.2  # of its updates, in learning rates, as a rule
 
 
 class TrainState(NamedTuple):
@@ -47,37 +45,6 @@ def ascend() -> optax.GradientTransformation:
     return optax.scale(-1.0)
 
 
-def _make_adam(rate: optax.Schedule, *, weight_decay: float) -> optax.GradientTransformation:
-    return optax.adamw(rate, weight_decay=weight_decay) if weight_decay else optax.adam(rate)
-
-
-def make_muon(rate: optax.Schedule, *, weight_decay: float) -> optax.GradientTransformation:
-    """Muon (Jordan 2024), for kernels as matrices: momentum whose singular values are all made about 1.
-
-    What is no matrix, as biases are, and filters of one channel each, as those of depthwise convolutions, follow Adam
-    with Nesterov's momentum at the same rate. Matrices move as far as Adam would move them (Liu et al. 2025, arXiv
-    2502.16982).
-    """
-    return contrib.muon(
-        rate,
-        consistent_rms=_ADAMS_RMS,
-        weight_decay=weight_decay,
-        adam_weight_decay=weight_decay,
-        muon_weight_dimension_numbers=_matrices,
-    )
-
-
-def _matrices(params: Any) -> Any:
-    """Of each parameter which axes are summed over and which is the output, None for what is no matrix."""
-
-    def axes(leaf: jax.Array) -> contrib.MuonDimensionNumbers | None:
-        if leaf.ndim < 2 or leaf.shape[-2] == 1:
-            return None
-        return contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
-
-    return jax.tree.map(axes, params)
-
-
 def make_optimizers(
     phases: tuple[Phase, ...],
     rates: Mapping[str, float],
@@ -95,13 +62,14 @@ def make_optimizers(
       decay: one of `schedule.DECAYS`.
       weight_decay: of f alone.
       frozen: names in f's parameters of what keeps its values, whatever its gradient and decay.
-      muon: networks whose matrices follow Muon instead.
+      muon: networks whose matrices follow `muon.make_muon` instead.
     """
     optimizers = {}
     for name, rate in rates.items():
-        make = make_muon if name in muon else _make_adam
-        schedule = make_rate(name, rate, decay, phases)
-        optimizers[name] = make(schedule, weight_decay=weight_decay if name == "f" else 0.0)
+        schedule, decayed = make_rate(name, rate, decay, phases), weight_decay if name == "f" else 0.0
+        optimizers[name] = optax.adamw(schedule, weight_decay=decayed) if decayed else optax.adam(schedule)
+        if name in muon:
+            optimizers[name] = make_muon(schedule, weight_decay=decayed, beside=optimizers[name])
     if frozen:
         parts = {"trained": optimizers["f"], "frozen": optax.set_to_zero()}
         optimizers["f"] = optax.partition(

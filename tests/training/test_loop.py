@@ -115,10 +115,8 @@ class _KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 5, 7])
-def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, monkeypatch, share_programs, stop):
-    """The process dies after step `stop`: in phase 1 before any checkpoint, in phase 2, in phase 3."""
-    share_programs(monkeypatch)
+def _die_after(config, workdir, stop):
+    """The process of a run dies after a step."""
     save = checkpoints.save
 
     def save_and_die(manager, train_state, *rest, **options):
@@ -126,10 +124,17 @@ def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, m
             raise _KilledError
         save(manager, train_state, *rest, **options)
 
-    monkeypatch.setattr(checkpoints, "save", save_and_die)
-    with pytest.raises(_KilledError):
-        train(module_config, tmp_path)
-    monkeypatch.setattr(checkpoints, "save", save)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "save", save_and_die)
+        with pytest.raises(_KilledError):
+            train(config, workdir)
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, monkeypatch, share_programs, stop):
+    """The process dies after step `stop`: in phase 1 before any checkpoint, in phase 2, in phase 3."""
+    share_programs(monkeypatch)
+    _die_after(module_config, tmp_path, stop)
     kept = stop // 2 * 2
     with checkpoints.open_manager(tmp_path) as manager:
         assert manager.latest_step() == (kept or None)
@@ -137,6 +142,16 @@ def test_a_killed_run_continues_bit_for_bit(finished, module_config, tmp_path, m
     steps = [line["step"] for line in _lines(tmp_path)]
     assert steps == sorted(set(steps))
     assert steps[-1] == 9
+
+
+def test_a_killed_run_of_muon_continues_bit_for_bit(finished, module_config, tmp_path, monkeypatch, share_programs):
+    share_programs(monkeypatch)
+    config = module_config.copy_and_resolve_references()
+    config.muon = ("f", "f_b")
+    whole = train(config, tmp_path / "whole")
+    assert not same_bits(whole.params, finished[1].params)
+    _die_after(config, tmp_path / "killed", 7)
+    assert same_bits(train(config, tmp_path / "killed"), whole)
 
 
 def test_a_flipped_byte_in_the_newest_checkpoint_costs_its_steps_alone(
