@@ -15,7 +15,8 @@ def get_config():
     config.schedule = ("f:1000", "f_m:500", "f+f_b:14500")
     config.rate.f_b = 2e-4
     config.mask.update({"width": 8, "area": 0.02, "halo": 4})
-    config.background.update({"width": 32, "families": families.DEVELOPMENT, "pictured_share": 0.7, "gain": 1.0})
+    config.background.update({"width": 32, "families": families.DEVELOPMENT, "repeats": 3, "pictured_share": 0.7})
+    config.background.update({"gain": 1.0, "two_greys": 0.5})
     config.augment.update({"rotation": 0.0, "shift": 0.0, "zoom": 0.0, "brightness": 0.3})
     config.log_every, config.checkpoint_every = 200, 2000
     return config

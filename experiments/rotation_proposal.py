@@ -18,5 +18,6 @@ def get_config():
     config.steps = 11000
     config.mask.erosion = 1
     config.background.families = families.DEVELOPMENT
-    config.background.pictured_share = 0.375
+    config.background.pictured_share = 0.5
+    config.background.gain = 1.0
     return config

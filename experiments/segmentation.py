@@ -33,5 +33,7 @@ def get_config(row: str = "proposal"):
     config.mask.update({"area": 0.08, "width": 8, "halo": 4})
     config.classifier_average = 0.99
     config.rate.f_b = 3e-4
-    config.background.update({"families": families.DEVELOPMENT, "pictured_share": 0.6, "gain": 1.0})
+    config.muon = ("f",)
+    config.background.update({"families": families.DEVELOPMENT, "repeats": 3, "pictured_share": 0.6})
+    config.background.update({"gain": 1.0, "two_greys": 0.5})
     return config
