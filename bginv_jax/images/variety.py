@@ -1,4 +1,4 @@
-"""How pictures that stand behind objects are varied, so that few of them show much: one key for each.
+"""How pictures that stand behind objects are varied, so that a few are as good as many: one key for each.
 
 Pictures are (N, S, S, C) float32 in [0, 1].
 """
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 class Variety(NamedTuple):
-    """What is random in a picture: `enlarge` it, `brighten` it, and show some of them in `two_greys`."""
+    """What is random in a picture: the zoom of `enlarge`, the gain of `brighten`, the share of `split_greys`."""
 
     zoom: float = 0.0
     gain: float = 0.0

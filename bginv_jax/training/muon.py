@@ -22,11 +22,13 @@ def orthogonalise(matrix: jax.Array) -> jax.Array:
     if rows > columns:
         return orthogonalise(matrix.T).T
     x = matrix / (jnp.linalg.norm(matrix) + 1e-7)
-    a, product = x @ x.T, jnp.eye(rows)
-    for _ in range(_ITERATIONS):
-        factor = _COEFFICIENTS[0] * jnp.eye(rows) + _COEFFICIENTS[1] * a + _COEFFICIENTS[2] * (a @ a)
-        product, a = factor @ product, factor @ factor @ a
-    return product @ x
+    # An accelerator may round products to 10 bits; a value of A that falls below 0 by that would grow without bound.
+    with jax.default_matmul_precision("highest"):
+        a, product = x @ x.T, jnp.eye(rows)
+        for _ in range(_ITERATIONS):
+            factor = _COEFFICIENTS[0] * jnp.eye(rows) + _COEFFICIENTS[1] * a + _COEFFICIENTS[2] * (a @ a)
+            product, a = factor @ product, factor @ factor @ a
+        return product @ x
 
 
 def _direct(update: jax.Array) -> jax.Array:
