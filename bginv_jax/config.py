@@ -153,6 +153,12 @@ def validate(config: ConfigDict) -> None:
     if bool(background.pictured_share) != bool(drawn or background.photographs):
         what = "above 0 with config.background.families, .photographs or .training_images, 0 without"
         raise _complaint("background.pictured_share", background.pictured_share, what)
+    for name in ("repeats", "zoom", "gain", "two_greys"):
+        of_families = name == "repeats"
+        default = FIELDS[f"background.{name}"].default
+        if background[name] != default and not (background.families if of_families else background.pictured_share):
+            least = "config.background.families" if of_families else "config.background.pictured_share above 0"
+            raise _complaint(f"background.{name}", background[name], f"{default} without {least}")
     layout = Layout.of(config.batch_size, kept_share=background.plain_share, pictured_share=background.pictured_share)
     least = int("f_b" in used and background.kind == "generated")
     if layout.painted < least:

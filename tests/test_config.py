@@ -154,6 +154,10 @@ def test_the_defaults_are_valid_and_described():
         ("background.kind", "real", r"config.background.kind is 'real'; allowed: one of generated, noise, black"),
         ("background.pictured_share", 0.5, r"config.background.pictured_share is 0.5; allowed: above 0 with"),
         ("background.photographs", "somewhere", r"config.background.pictured_share is 0.0; allowed: above 0 with"),
+        ("background.repeats", 3, r"config.background.repeats is 3; allowed: 1 without config.background.families"),
+        ("background.zoom", 0.5, r"config.background.zoom is 0.5; allowed: 0.0 without config.background.pictured_sh"),
+        ("background.gain", 1.0, r"config.background.gain is 1.0; allowed: 0.0 without config.background.pictured_sh"),
+        ("background.two_greys", 0.5, r"config.background.two_greys is 0.5; allowed: 0.0 without config.background.p"),
         (
             "background.families",
             ("circles",),
