@@ -154,11 +154,11 @@ def validate(config: ConfigDict) -> None:
         what = "above 0 with config.background.families, .photographs or .training_images, 0 without"
         raise _complaint("background.pictured_share", background.pictured_share, what)
     for name in ("repeats", "zoom", "gain", "two_greys"):
-        of_families = name == "repeats"
+        needed = "families" if name == "repeats" else "pictured_share"
         default = FIELDS[f"background.{name}"].default
-        if background[name] != default and not (background.families if of_families else background.pictured_share):
-            least = "config.background.families" if of_families else "config.background.pictured_share above 0"
-            raise _complaint(f"background.{name}", background[name], f"{default} without {least}")
+        if background[name] != default and not background[needed]:
+            what = f"{default} without config.background.{needed}"
+            raise _complaint(f"background.{name}", background[name], what)
     layout = Layout.of(config.batch_size, kept_share=background.plain_share, pictured_share=background.pictured_share)
     least = int("f_b" in used and background.kind == "generated")
     if layout.painted < least:
