@@ -145,6 +145,10 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("checkpoint_keep_every", config.checkpoint_keep_every, what)
     if config.evaluate_every and not config.data.validation_share:
         raise _complaint("evaluate_every", config.evaluate_every, "0 where config.data.validation_share is 0")
+    _validate_background(config, used)
+
+
+def _validate_background(config: ConfigDict, used: set[str]) -> None:
     background = config.background
     drawn = background.families or background.training_images
     if drawn and background.photographs:
