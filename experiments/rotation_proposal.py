@@ -14,10 +14,11 @@ def get_config():
     config.task, config.data.source, config.data.targets = "rotation", "tfds:mnist", "angle"
     config.augment.rotation = 45.0
     config.classifier_average = 0.995
-    config.schedule = ("f:1500", "f_m:300", "f+f_b:9200")
-    config.steps = 11000
+    config.schedule = ("f:15", "f_m:3", "f+f_b:92")
+    config.steps = 7500
+    config.muon = ("f",)
+    config.rate.f = 3e-3
     config.mask.erosion = 1
-    config.background.families = families.DEVELOPMENT
-    config.background.pictured_share = 0.5
-    config.background.gain = 1.0
+    config.background.update({"families": families.DEVELOPMENT, "repeats": 3, "pictured_share": 0.5})
+    config.background.update({"zoom": 1.0, "gain": 1.0, "two_greys": 0.5})
     return config

@@ -144,6 +144,7 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
         mask=MaskOptions(**{name: config.mask[name] for name in MaskOptions._fields}),
         variation=Variation(
             halo=config.mask.halo,
+            least_halo=config.mask.least_halo,
             erosion=config.mask.erosion,
             move=background.move,
             ink_share=background.ink_share,

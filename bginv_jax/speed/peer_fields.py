@@ -85,6 +85,7 @@ FIELDS: dict[str, str | Only] = {
     "mask.border_weight": Only((0.0,)),
     "mask.width": Only((32,)),
     "mask.halo": READ,
+    "mask.least_halo": Only((0,)),
     "mask.erosion": Only((0,)),
     "mask.aligned": Only((True,)),
     "background.kind": Only(("generated",)),

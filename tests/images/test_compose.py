@@ -80,6 +80,15 @@ def test_masks_are_dilated_or_eroded_by_each_radius_alike():
     assert counts.min() > 70  # of 100 expected
 
 
+def test_no_mask_is_dilated_by_less_than_the_least_halo():
+    """Of a square of 5 pixels, dilated by disks of 2 and 3 pixels: 69 and 101 pixels."""
+    m = jnp.zeros((200, 13, 13, 1)).at[:, 4:9, 4:9].set(1.0)
+    varied = vary_masks(_keys(200), m, halo=3, least_halo=2)
+    sizes, counts = np.unique(varied.sum(axis=(1, 2, 3)), return_counts=True)
+    assert sizes.tolist() == [69, 101]
+    assert counts.min() > 70  # of 100 expected
+
+
 def test_what_does_not_vary_is_the_plain_composite():
     x, b = jax.random.uniform(jax.random.key(1), (2, 3, 8, 8, 1))
     m = (x > 0.5).astype(jnp.float32)

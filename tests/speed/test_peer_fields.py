@@ -42,6 +42,7 @@ OTHERS = [
     ("mask.fill", "backdrop", "black"),
     ("mask.border_weight", 1.0, "0.0"),
     ("mask.width", 8, "32"),
+    ("mask.least_halo", 1, "0"),
     ("mask.erosion", 1, "0"),
     ("mask.aligned", False, "True"),
     ("background.kind", "noise", "generated"),
