@@ -134,9 +134,6 @@ def validate(config: ConfigDict) -> None:
     _validate_classifier(config)
     if config.mask.size and config.mask.kind != "learned":
         raise _complaint("mask.size", config.mask.size, f"0 where config.mask.kind is {config.mask.kind}")
-    if config.mask.least_halo > config.mask.halo or (config.mask.least_halo and config.mask.erosion):
-        what = f"up to config.mask.halo, {config.mask.halo}, and 0 where config.mask.erosion is above 0"
-        raise _complaint("mask.least_halo", config.mask.least_halo, what)
     world = config.data.source.partition(":")[0] == WORLD
     if world != (config.task == "q_learning"):
         what = f"{'q_learning' if world else 'another than q_learning'} with config.data.source {config.data.source}"

@@ -177,8 +177,13 @@ FIELDS: dict[str, Field] = {
     ),
     "mask.width": _number(32, "channels of f_m at its image's size; twice as many at half of it, and so on", 1, 256),
     "mask.halo": _number(3, "masks are dilated by a random 0 to this many pixels per image", 0, 16),
-    "mask.least_halo": _number(0, "or by no fewer than these, where an object is lost on its like", 0, 16),
     "mask.erosion": _number(0, "or eroded, by up to this many pixels", 0, 16),
+    "mask.least_halo": _number(
+        0,
+        "what stands behind a mask that is dilated by fewer is darkened, lest an object be lost on its like",
+        0,
+        16,
+    ),
     "mask.aligned": _switch(True, "masks made before a phase move with their augmented image"),
     "background.kind": _one_of("generated", "what stands behind the object", BACKGROUND_KINDS),
     "background.families": Field(

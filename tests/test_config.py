@@ -70,15 +70,6 @@ def test_every_row_of_leaves_is_valid_and_sees_studio_pictures_alone():
         leaves["get_config"]("field")
 
 
-def test_where_masks_are_eroded_none_has_a_least_halo():
-    config = configs.default_config()
-    config.mask.least_halo = 3
-    configs.validate(config)
-    config.mask.erosion = 1
-    with pytest.raises(ValueError, match="config.mask.least_halo is 3; allowed: up to config.mask.halo, 3, and 0"):
-        configs.validate(config)
-
-
 def test_the_posters_recipe_has_the_authors_settings_and_defects():
     for method, phases in (("vanilla", 1), ("attention", 2), ("proposal", 3)):
         config = runpy.run_path(str(FOLDER / f"poster_{method}.py"))["get_config"]()
@@ -156,7 +147,6 @@ def test_the_defaults_are_valid_and_described():
         ("classifier_frozen", 1, r"config.classifier_frozen is 1; allowed: 0 with classifier cnn, which has no stages"),
         ("classifier_frozen", -1, r"config.classifier_frozen is -1; allowed: an integer from 0 to"),
         ("mask.size", 36, r"config.mask.size is 36; allowed: 0, or a size that networks take, such as 32, 48"),
-        ("mask.least_halo", 4, r"config.mask.least_halo is 4; allowed: up to config.mask.halo, 3, and 0 where"),
         ("background.ink_share", 1.5, r"config.background.ink_share is 1.5; allowed: a number from 0 to 1"),
         ("background.ink_contrast", 0.6, r"config.background.ink_contrast is 0.6; allowed: a number from 0 to 0.5"),
         ("mask.binarize", "half", r"config.mask.binarize is 'half'; allowed: one of otsu, threshold, quantile, none"),

@@ -41,14 +41,19 @@ def compose_ink(x: jax.Array, m: jax.Array, b: jax.Array, texture: jax.Array, *,
     return compose(ink, m * x.mean(axis=-1, keepdims=True), b)
 
 
-def vary_masks(keys: jax.Array, m: jax.Array, *, halo: int, least_halo: int = 0, erosion: int = 0) -> jax.Array:
-    """Each mask dilated by `least_halo` to `halo` pixels, or eroded by 1 to `erosion` of them, all equally likely.
+def vary_masks(keys: jax.Array, m: jax.Array, *, halo: int, erosion: int) -> tuple[jax.Array, jax.Array]:
+    """Each mask dilated by 0 to `halo` pixels, or eroded by 1 to `erosion` of them, all equally likely; and these (N,).
 
-    With a `least_halo` no mask is eroded.
+    An erosion is less than 0.
     """
-    lowest = least_halo or -erosion
-    radius = jax.vmap(lambda key: jax.random.randint(key, (), lowest, halo + 1))(keys)
-    return masks.erode(masks.dilate(m, radius, largest=halo), -radius, largest=erosion)
+    radius = jax.vmap(lambda key: jax.random.randint(key, (), -erosion, halo + 1))(keys)
+    return masks.erode(masks.dilate(m, radius, largest=halo), -radius, largest=erosion), radius
+
+
+def darken(keys: jax.Array, b: jax.Array, chosen: jax.Array) -> jax.Array:
+    """Backgrounds (N, S, S, C), the `chosen` ones (N,) of them each times a random number between 0 and 1."""
+    factors = jnp.where(chosen, jax.vmap(jax.random.uniform)(keys), 1.0)
+    return factors[:, None, None, None] * b
 
 
 def compose_negative(x: jax.Array, m: jax.Array, b: jax.Array) -> jax.Array:
@@ -100,15 +105,16 @@ def add_copies(keys: jax.Array, x: jax.Array, m: jax.Array, b: jax.Array, *, mos
 class Variation(NamedTuple):
     """What is random in a composite.
 
-    halo, least_halo, erosion: of its mask, in pixels, as `vary_masks`.
+    halo, erosion: of its mask, in pixels, as `vary_masks`.
+    least_halo: what stands behind is as `darken` where a mask is dilated by less, or eroded.
     move: the background is rolled, mirrored and transposed, as `augment.rearrange`.
     ink_share, ink_contrast, negative_share: as `ink`.
     copies: how many more of the object may stand in the background, as `add_copies`.
     """
 
     halo: int = 0
-    least_halo: int = 0
     erosion: int = 0
+    least_halo: int = 0
     move: bool = False
     ink_share: float = 0.0
     ink_contrast: float = 0.25
@@ -121,10 +127,12 @@ def vary_and_compose(
 ) -> tuple[jax.Array, jax.Array]:
     """Objects on backgrounds: compose(x, m, b) with masks and backgrounds varied at random; and these masks."""
     mask_keys, _, move_keys = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
-    m = vary_masks(mask_keys, m, halo=variation.halo, least_halo=variation.least_halo, erosion=variation.erosion)
+    m, radius = vary_masks(mask_keys, m, halo=variation.halo, erosion=variation.erosion)
     b = rearrange(move_keys, b) if variation.move else b
     if variation.copies:
         b = add_copies(jax.vmap(lambda key: jax.random.fold_in(key, 4))(keys), x, m, b, most=variation.copies)
+    if variation.least_halo:
+        b = darken(jax.vmap(lambda key: jax.random.fold_in(key, 8))(keys), b, radius < variation.least_halo)
     if not variation.ink_share and not variation.negative_share:
         return compose(x, m, b), m
     ink_keys = jax.vmap(lambda key: jax.random.fold_in(key, 3))(keys)

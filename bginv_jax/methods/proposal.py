@@ -144,8 +144,8 @@ def make(config: ConfigDict, description: Description, task: Task) -> Method:
         mask=MaskOptions(**{name: config.mask[name] for name in MaskOptions._fields}),
         variation=Variation(
             halo=config.mask.halo,
-            least_halo=config.mask.least_halo,
             erosion=config.mask.erosion,
+            least_halo=config.mask.least_halo,
             move=background.move,
             ink_share=background.ink_share,
             ink_contrast=background.ink_contrast,

@@ -75,18 +75,27 @@ def test_each_share_of_the_objects_has_its_ink():
 def test_masks_are_dilated_or_eroded_by_each_radius_alike():
     """Of a square of 5 pixels, eroded by 2 or 1 pixels, as it is, dilated by 1: 1, 9, 25 and 45 pixels."""
     m = jnp.zeros((400, 11, 11, 1)).at[:, 3:8, 3:8].set(1.0)
-    sizes, counts = np.unique(vary_masks(_keys(400), m, halo=1, erosion=2).sum(axis=(1, 2, 3)), return_counts=True)
+    varied, radius = vary_masks(_keys(400), m, halo=1, erosion=2)
+    sizes, counts = np.unique(varied.sum(axis=(1, 2, 3)), return_counts=True)
     assert sizes.tolist() == [1, 9, 25, 45]
     assert counts.min() > 70  # of 100 expected
+    for size, expected in zip((1, 9, 25, 45), (-2, -1, 0, 1), strict=True):
+        assert (radius[varied.sum(axis=(1, 2, 3)) == size] == expected).all()
 
 
-def test_no_mask_is_dilated_by_less_than_the_least_halo():
-    """Of a square of 5 pixels, dilated by disks of 2 and 3 pixels: 69 and 101 pixels."""
-    m = jnp.zeros((200, 13, 13, 1)).at[:, 4:9, 4:9].set(1.0)
-    varied = vary_masks(_keys(200), m, halo=3, least_halo=2)
-    sizes, counts = np.unique(varied.sum(axis=(1, 2, 3)), return_counts=True)
-    assert sizes.tolist() == [69, 101]
-    assert counts.min() > 70  # of 100 expected
+def test_what_stands_behind_a_closely_cut_object_is_darkened():
+    """Of a square of 5 pixels, white before white: as it is, dilated by 1 and by 2 pixels; the least is 2."""
+    m = jnp.zeros((600, 11, 11, 1)).at[:, 3:8, 3:8].set(1.0)
+    variation = Variation(halo=2, least_halo=2)
+    x, shown = map(np.asarray, vary_and_compose(_keys(600), m, m, jnp.ones_like(m), variation))
+    areas, behind = shown.sum(axis=(1, 2, 3)), x[:, 0, 0, 0]
+    assert (behind[areas == 69] == 1).all()  # dilated by a disk of 2
+    for area in (25, 45):
+        factors = behind[areas == area]
+        assert abs(factors.mean() - 0.5) < 0.07
+        assert 0 <= factors.min() < 0.05
+        assert 0.95 < factors.max() < 1
+    np.testing.assert_array_equal(x[:, 5, 5], 1)
 
 
 def test_what_does_not_vary_is_the_plain_composite():
