@@ -42,9 +42,9 @@ def compose_ink(x: jax.Array, m: jax.Array, b: jax.Array, texture: jax.Array, *,
 
 
 def vary_masks(keys: jax.Array, m: jax.Array, *, halo: int, erosion: int) -> tuple[jax.Array, jax.Array]:
-    """Each mask dilated by 0 to `halo` pixels, or eroded by 1 to `erosion` of them, all equally likely; and these (N,).
+    """Each mask dilated by 0 to `halo` pixels, or eroded by 1 to `erosion` of them, all equally likely.
 
-    An erosion is less than 0.
+    Returns the masks and by how much each was dilated (N,), below 0 where it was eroded.
     """
     radius = jax.vmap(lambda key: jax.random.randint(key, (), -erosion, halo + 1))(keys)
     return masks.erode(masks.dilate(m, radius, largest=halo), -radius, largest=erosion), radius
