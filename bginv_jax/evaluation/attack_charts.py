@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bginv_jax import files
-from bginv_jax.evaluation.figures import grid, show
 from bginv_jax.evaluation.names import in_chart
+from bginv_jax.evaluation.panels import grid, show
 from bginv_jax.evaluation.table1 import COLOURS, MARKERS
 
 # By search: the field that counts how far it had come, what the table's heads say of it, what the curve's axis says.

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bginv_jax import files
 from bginv_jax.backgrounds import patterns
-from bginv_jax.evaluation import figures, scoring
+from bginv_jax.evaluation import figures, panels, scoring
 from bginv_jax.evaluation.records import measure_title, number, title, value
 from bginv_jax.images.pixels import as_float
 from bginv_jax.tasks.contract import Task
@@ -29,14 +29,14 @@ def draw(x: np.ndarray, outputs: Mapping[str, np.ndarray], values: Mapping[str, 
       values: B of them by the run's title, as the table has them.
       task: of all runs.
     """
-    figure, axes = figures.grid(len(outputs), len(x))
+    figure, axes = panels.grid(len(outputs), len(x))
     figure.set_figheight(0.8 + 1.7 * len(outputs))  # two lines of text stand below each image
     for row, (name, of_run) in zip(axes, outputs.items(), strict=True):
         words = task.describe(of_run)
-        show = figures.drawings(x, of_run, task) if task.draw else None
+        show = panels.drawings(x, of_run, task) if task.draw else None
         for i, (one, number_shown) in enumerate(zip(row, values[name], strict=True)):
             if show is None:
-                figures.show(one, x[i])
+                panels.show(one, x[i])
             else:
                 show(one, i)
             shown = number(number_shown, task.shown, task.unit)

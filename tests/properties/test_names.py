@@ -18,7 +18,7 @@ from bginv_jax import config as configs
 from bginv_jax.backgrounds.patterns import BACKGROUNDS
 from bginv_jax.data.dataset import Dataset, Description, Split
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import exporting, figures, model_card, page, prediction, scoring, table1, test_sets
+from bginv_jax.evaluation import exporting, model_card, page, panels, prediction, scoring, table1, test_sets
 from bginv_jax.evaluation.answers import Answers, Outcome
 from bginv_jax.evaluation.gallery import Gallery
 from bginv_jax.evaluation.names import in_markdown, shown
@@ -183,9 +183,9 @@ def test_a_picture_is_written_nowhere_else(folder, name, number):
 def test_charts_draw_any_name(folder, name, label):
     def draw():
         table1.picture(_records(shown(name), label), folder / "chart.png")
-        drawn, axes = figures.grid(1, 2)
-        figures.bars(np.full((1, 6), 0.2), np.zeros(1, int), [label, name, *"abcd"])(axes[0, 0], 0)
-        figures.texts([name])(axes[0, 1], 0)
+        drawn, axes = panels.grid(1, 2)
+        panels.bars(np.full((1, 6), 0.2), np.zeros(1, int), [label, name, *"abcd"])(axes[0, 0], 0)
+        panels.texts([name])(axes[0, 1], 0)
         drawn.savefig(folder / "chart.png")
         return True
 

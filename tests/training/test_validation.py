@@ -14,7 +14,7 @@ from bginv_jax.backgrounds.patterns import BACKGROUNDS
 from bginv_jax.backgrounds.settings import CONTRASTS, HALOS, Setting, set_before
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import figures, scoring
+from bginv_jax.evaluation import figures, panels, scoring
 from bginv_jax.methods import proposal
 from bginv_jax.training import checkpoints, loop, wiring
 from bginv_jax.training.stopping import StoppedError
@@ -157,6 +157,6 @@ def test_the_curve_is_drawn(finished, tmp_path):
     (run,) = scoring.load([finished[0]])
     assert "validation.png" in figures.write(run, scoring.score(run), tmp_path)
     records = [{"step": 2, "validation_accuracy": [90.0, 80.0]}, {"step": 4, "validation_accuracy": [91.0, 84.0]}]
-    axes = figures.validation_figure(records, "accuracy").axes[0]
+    axes = panels.validation_figure(records, "accuracy").axes[0]
     np.testing.assert_allclose(axes.lines[0].get_xydata(), [[2, 85], [4, 87.5]])
     assert len(axes.lines) == 3
