@@ -19,7 +19,7 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import model_card, scoring
 from bginv_jax.evaluation.predictors import Trained, find_workdir, load_trained
-from bginv_jax.evaluation.records import is_score
+from bginv_jax.evaluation.records import is_score, of_seed
 from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.contract import Networks
@@ -141,8 +141,8 @@ def find_scores(
     path = workdir / "results.jsonl"
     fields = {"dataset": str, "method": str, "seed": int, "background": str}
     records = files.read_json_lines(path, fields=fields) if path.is_file() else []
-    wanted = (trained.description.name, trained.config.method, trained.config.seed)
-    records = [one for one in records if (one["dataset"], one["method"], one["seed"]) == wanted and is_score(one)]
+    own = of_seed(records, trained.description.name, trained.config.method, trained.config.seed)
+    records = list(filter(is_score, own))
     return records, "as evaluate wrote them to the workdir's results.jsonl" if records else reason
 
 

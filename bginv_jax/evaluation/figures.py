@@ -1,4 +1,4 @@
-"""The poster's figures, from trained workdirs: python -m bginv_jax.figures --workdir=DIR [--workdir=DIR2 ...]
+"""Which figures a trained workdir has, and what of it they show; `panels` draws them.
 
 figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, figure4.png and figure4.gif of a
 proposal's; all of the first seed, on the data set's first test image of each class. validation.png is of runs with
@@ -17,7 +17,7 @@ from bginv_jax import files
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.evaluation import panels, predictors, scoring
-from bginv_jax.evaluation.records import value
+from bginv_jax.evaluation.records import of_seed, value
 from bginv_jax.images.compose import compose
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
@@ -94,8 +94,8 @@ def write(
     trained = run.seeds[0]
     method, seed = trained.config.method, trained.config.seed
     if not (trained.method.attend or trained.method.paint):
-        of_run = [r for r in records if (r["dataset"], r["method"], r["seed"]) == (run.dataset.name, method, seed)]
-        shown, accuracies = examples(run.dataset, 5), {record["background"]: value(record) for record in of_run}
+        own = of_seed(records, run.dataset.name, method, seed)
+        shown, accuracies = examples(run.dataset, 5), {record["background"]: value(record) for record in own}
         figure = panels.accuracy_figure(
             shown.images[-1:], shown.objects[-1:], accuracies, trained.method.task.shown, trained.method.task.unit
         )
@@ -103,7 +103,7 @@ def write(
     elif trained.method.attend:
         drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}
     else:
-        drawn = {"figure3.png": _three_networks(trained, run.dataset)} if trained.method.paint else {}
+        drawn = {"figure3.png": _three_networks(trained, run.dataset)}
     taken = {} if "figure4.png" in without else progress.read_backgrounds(run.workdir)
     if taken:
         strips, epochs = list(taken.values()), _epochs(list(taken), trained)

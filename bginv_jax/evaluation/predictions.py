@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bginv_jax import files
 from bginv_jax.backgrounds import patterns
 from bginv_jax.evaluation import figures, panels, scoring
-from bginv_jax.evaluation.records import measure_title, number, title, value
+from bginv_jax.evaluation.records import measure_title, number, of_seed, title, value
 from bginv_jax.images.pixels import as_float
 from bginv_jax.tasks.contract import Task
 from bginv_jax.training import devices as hardware
@@ -69,13 +69,8 @@ def write(runs: Sequence[scoring.TrainedRun], records: Sequence[dict], output: P
         method, seed = first.config.method, first.config.seed
         name = title(method) + (f", seed {seed}" if title(method) in outputs else "")
         outputs[name] = hardware.make_forward(first.method.predict, hardware.local())(first.networks, on_each)
-        head = (dataset.name, method, seed)
-        own = {one["background"]: value(one) for one in records if _head(one) == head}
+        own = {one["background"]: value(one) for one in of_seed(records, dataset.name, method, seed)}
         values[name] = [own[background] for background in patterns.BACKGROUNDS]
     with files.replacing(output / FILE) as whole:
         draw(on_each, outputs, values, task).savefig(whole)
     return [FILE]
-
-
-def _head(record: dict) -> tuple:
-    return record["dataset"], record["method"], record["seed"]

@@ -71,6 +71,11 @@ def value(record: dict) -> float:
     return record[record.get("measure", "accuracy")]
 
 
+def of_seed(records: Iterable[dict], dataset: str, method: str, seed: int) -> list[dict]:
+    """Those of the records that one seed of a method has on a data set."""
+    return [one for one in records if (one["dataset"], one["method"], one["seed"]) == (dataset, method, seed)]
+
+
 def is_score(record: dict) -> bool:
     """Whether a record, which was read from a file, says on what it scored, and how."""
     measure = record.get("measure", "accuracy")
