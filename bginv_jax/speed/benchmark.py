@@ -18,7 +18,7 @@ from bginv_jax.data.dataset import Dataset
 from bginv_jax.errors import InputError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import registry
-from bginv_jax.speed import memory, peer_fields, timing
+from bginv_jax.speed import memory, peer_fields, timing, turns
 from bginv_jax.speed import peer as peers
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import provenance
@@ -43,7 +43,8 @@ def _measure(
             run = until_timed.enter_context(peers.started(config, dataset, active, best.variant))
             sides.append((run, timing.warm_up(run)[1]))
         blocks = [(run, max(1, round(seconds / pairs / usual))) for run, usual in sides]
-        rates = np.array([[images / timing.seconds_per_step(*block) for block in blocks] for _ in range(pairs)])
+        with turns.alone():
+            rates = np.array([[images / timing.seconds_per_step(*block) for block in blocks] for _ in range(pairs)])
     medians = np.median(rates, axis=0)
     memory_mb, notes = memory.measure(config, phase, "jax") if with_memory else (memory.UNKNOWN, [])
     record = {

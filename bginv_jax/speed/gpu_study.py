@@ -4,14 +4,16 @@ Measures, each part in a process of its own, and writes each figure as a line of
 
     phases      microseconds a step of each phase, at each batch size
     profile     the kernels of the joint step by time, and how many it launches; profiled, XLA uses no command buffers
-    commands_*  the joint step with XLA's command buffers as they are, without them, and with and without loops in them
+    commands_*  the joint step with XLA's command buffers as they are, without them, with and without loops in them, and
+                with kernels side by side that do not need each other
     health      the joint step by what each step looks at, whether it is finite: metrics, gradients too, or nothing
-    seeds       one seed, several as a batch (vmap), and several one after the other (lax.map)
+    seeds       one seed; several as a batch (vmap), one after the other (lax.map), and each by itself (unrolled)
     precision   the joint step by precision of products, and with convolutions in bfloat16; what it learns in some steps
 
 What a part writes to stderr goes to FOLDER/PART.log. A part that fails or takes too long says so in a line, and the
 next goes on. Every figure is the median of blocks of steps, taken as training takes them. The parts share compiled
-programs, so "compile_seconds" of a program that an earlier part compiled are those of reading it.
+programs, so "compile_seconds" of a program that an earlier part compiled are those of reading it. Studies and
+benchmarks that name the same file as --turns compile side by side, and are timed one at a time.
 """
 
 import json
@@ -28,6 +30,7 @@ from bginv_jax import config as configs
 from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.jax_settings import own_settings
+from bginv_jax.speed import turns
 from bginv_jax.speed.study import PARTS, Study
 from bginv_jax.training import provenance
 
@@ -88,11 +91,14 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
 def main(_: list[str]) -> None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
+    output.mkdir(parents=True, exist_ok=True)
     if values.part is None:
         given = {name: getattr(values, name) for name in ("seconds", "source", "seeds", "profiled", "learned")}
+        given |= {"turns": values.turns} if values.turns else {}
         options = [f"--{name}={value}" for name, value in given.items()]
         options += [f"--batch_sizes={size}" for size in values.batch_sizes]
         sys.exit(not run_parts(values.parts, output, options, limit=values.limit))
+    turns.share(files.check_file(Path(values.turns), field="--turns") if values.turns else None)
     config = configs.default_config()
     config.data.source = values.source
     study = Study(config, values.seconds, tuple(values.batch_sizes), values.seeds, values.profiled, values.learned)
@@ -111,5 +117,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("profiled", usual.profiled, "Steps that are profiled.", lower_bound=1)
     flags.DEFINE_integer("learned", usual.learned, "Steps after which precision is judged.", lower_bound=1)
     flags.DEFINE_string("source", usual.config.data.source, "config.data.source.")
+    flags.DEFINE_string("turns", None, "A file that is shared with others who measure at the same time.")
     flags.DEFINE_enum("part", None, list(PARTS), "What the study calls itself with.")
     app.run(main)

@@ -5,6 +5,7 @@ Every part takes a study and a data set, and yields records as they come.
 
 import contextlib
 import dataclasses
+import operator
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.backgrounds import BACKGROUNDS, compose_test
 from bginv_jax.data.dataset import Dataset
-from bginv_jax.speed import kernels, timing
+from bginv_jax.speed import kernels, timing, turns
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import step as steps_of_training
 from bginv_jax.training import wiring
@@ -57,7 +58,8 @@ class Study:
         runner = timing.make_runner(config, dataset, active)
         compile_seconds, usual = timing.warm_up(runner.run)
         block = max(1, round(self.seconds / _BLOCKS / usual))
-        times = [1e6 * timing.seconds_per_step(runner.run, block) for _ in range(_BLOCKS)]
+        with turns.alone():
+            times = [1e6 * timing.seconds_per_step(runner.run, block) for _ in range(_BLOCKS)]
         microseconds, seeds = float(np.median(times)), max(1, len(config.seeds))
         return runner, {
             "batch_size": config.batch_size,
@@ -113,11 +115,20 @@ def health(study: Study, dataset: Dataset) -> Iterator[dict]:
         yield {"checked": "nothing", **study.time(study.at(), dataset, _JOINT)[1]}
 
 
+def _unrolled(function: Callable, *trees: Any) -> Any:
+    """As `in_turn`, each seed's operations in the program by themselves, so that they may run at the same time."""
+    count = len(jax.tree.leaves(trees)[0])
+    of_seeds = [jax.tree.map(operator.itemgetter(i), trees) for i in range(count)]
+    results = [function(*parts) for parts in of_seeds]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+
 def seeds(study: Study, dataset: Dataset) -> Iterator[dict]:
     yield {"seeds": 1, **study.time(study.at(), dataset, _JOINT)[1]}
     several = study.at(seeds=tuple(range(study.seeds)))
-    for together, name in ((True, "vmap"), (False, "lax.map")):
-        with mock.patch.object(steps_of_training, "seeds_side_by_side", return_value=together):
+    ways = {"vmap": steps_of_training.batched, "lax.map": steps_of_training.in_turn, "unrolled": _unrolled}
+    for name, way in ways.items():
+        with mock.patch.object(steps_of_training, "map_seeds", return_value=way):
             yield {"seeds": study.seeds, "by": name, **study.time(several, dataset, _JOINT)[1]}
 
 
@@ -171,6 +182,7 @@ class Part:
     xla_flags: str = ""
 
 
+_CONCURRENT = "--xla_gpu_command_buffer_scheduling_mode=CONCURRENT"  # what needs nothing of another runs beside it
 _COMMANDS = "--xla_gpu_enable_command_buffer="  # nothing, or kinds of commands with + and -
 PARTS = {
     "phases": Part(phases, 0.35),
@@ -179,6 +191,8 @@ PARTS = {
     "commands_off": Part(joint, 0.12, _COMMANDS),
     "commands_loops": Part(joint, 0.12, _COMMANDS + "+WHILE,+CONDITIONAL"),
     "commands_no_loops": Part(joint, 0.12, _COMMANDS + "-WHILE,-CONDITIONAL"),
+    "commands_concurrent": Part(joint, 0.12, _CONCURRENT),
+    "commands_concurrent_loops": Part(joint, 0.12, f"{_CONCURRENT} {_COMMANDS}+WHILE,+CONDITIONAL"),
     "health": Part(health, 0.15),
     "seeds": Part(seeds, 0.25),
     "precision": Part(precision, 0.3),

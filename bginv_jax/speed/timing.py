@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Dataset
 from bginv_jax.methods.schedule import Phase, make_phases
+from bginv_jax.speed import turns
 from bginv_jax.training import devices as hardware
 from bginv_jax.training import wiring
 from bginv_jax.training.feed import BatchPlan, Resident
@@ -163,8 +164,9 @@ def warm_up(run: TakeSteps) -> tuple[float, float]:
     start = time.perf_counter()
     run(1)
     first = time.perf_counter() - start
-    usual = seconds_per_step(run, _TRIAL_STEPS)
-    usual = seconds_per_step(run, max(_TRIAL_STEPS, round(_TRIAL_SECONDS / usual)))
+    with turns.alone():
+        usual = seconds_per_step(run, _TRIAL_STEPS)
+        usual = seconds_per_step(run, max(_TRIAL_STEPS, round(_TRIAL_SECONDS / usual)))
     return max(first - usual, 0.0), usual
 
 
@@ -181,8 +183,9 @@ def matmul_rate(*, sizes: tuple[int, ...] = ()) -> float:
         matrix = np.random.default_rng(0).standard_normal((size, size), np.float32)
         a = hardware.split(np.broadcast_to(matrix, (len(devices), size, size)), devices)
         jax.block_until_ready(product(a, a))
-        for _ in range(5):
-            start = time.perf_counter()
-            jax.block_until_ready(product(a, a))
-            best = max(best, 2e-9 * len(devices) * size**3 / (time.perf_counter() - start))
+        with turns.alone():
+            for _ in range(5):
+                start = time.perf_counter()
+                jax.block_until_ready(product(a, a))
+                best = max(best, 2e-9 * len(devices) * size**3 / (time.perf_counter() - start))
     return best

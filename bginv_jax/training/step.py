@@ -207,13 +207,23 @@ def train_step(
     return after, metrics | played, finite
 
 
-def seeds_side_by_side() -> bool:
-    """Whether several seeds are one batched program; else it takes them one after the other.
+def batched(function: Callable, *trees: Any) -> Any:
+    """`function` of each seed's part of `trees`, whose leaves have an axis of seeds, as one batched program."""
+    return jax.vmap(function)(*trees)
+
+
+def in_turn(function: Callable, *trees: Any) -> Any:
+    """As `batched`, one seed after the other."""
+    return lax.map(lambda parts: function(*parts), trees)
+
+
+def map_seeds() -> Callable:
+    """How several seeds are taken here: `batched` or `in_turn`.
 
     Small networks side by side cost an accelerator little more than one. To a CPU they are more work in any case, and
     convolutions batched over kernels are slow there.
     """
-    return not hardware.on_cpu()
+    return in_turn if hardware.on_cpu() else batched
 
 
 def _each_seed(
@@ -228,10 +238,7 @@ def _each_seed(
         return [{name: tree[name] for name in active if name in tree} for tree in trees], after.memory, *rest
 
     seeds = (state.key, state.params, state.opt_state, state.statistics, state.memory, feed.per_seed())
-    if seeds_side_by_side():
-        trees, memory, metrics, finite = jax.vmap(one)(*seeds)
-    else:
-        trees, memory, metrics, finite = lax.map(lambda arguments: one(*arguments), seeds)
+    trees, memory, metrics, finite = map_seeds()(one, *seeds)
     before = (state.params, state.opt_state, state.statistics)
     params, opt_state, statistics = ({**old, **new} for old, new in zip(before, trees, strict=True))
     return TrainState(state.step + 1, state.key, params, opt_state, statistics, memory), metrics, finite

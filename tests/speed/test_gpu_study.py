@@ -58,6 +58,7 @@ def test_seeds_are_timed_side_by_side_and_in_turn(records, monkeypatch):
         (1, None),
         (2, "vmap"),
         (2, "lax.map"),
+        (2, "unrolled"),
     ]
     assert len(mapped) in (1, 2)  # traced for shapes and for the program, of one of the two
 
@@ -94,7 +95,7 @@ def test_command_buffers_are_told_to_xla_by_process():
     flags = {name: part.xla_flags for name, part in study.PARTS.items() if name.startswith("commands")}
     assert flags["commands_default"] == ""
     assert flags["commands_off"] == "--xla_gpu_enable_command_buffer="
-    assert len(set(flags.values())) == len(flags) == 4
+    assert len(set(flags.values())) == len(flags) == 6
 
 
 def test_a_part_that_fails_or_takes_too_long_stops_no_other(tmp_path, capsys):
