@@ -12,8 +12,8 @@ def get_config():
     config.task, config.data.source = "q_learning", "world:breakout"
     config.classifier_average = 0.99
     config.play.discount = 0.93
-    config.batch_size, config.steps = 32, 36000
-    config.schedule = ("f:5000", "f_m:500", "f+f_b:30500")
+    config.batch_size, config.steps = 32, 30000
+    config.schedule = ("f:4000", "f_m:500", "f+f_b:25500")
     config.muon = ("f",)
     config.rate.update({"f": 3e-3, "f_b": 1e-3})
     config.mask.update({"width": 8, "area": 0.25, "halo": 4, "least_halo": 1})

@@ -1,7 +1,10 @@
-"""Who is timed is alone: it waits for those that work, and they for it."""
+"""Who is timed is alone, waits for those that work, and comes before those that were timed already."""
 
 import fcntl
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
@@ -45,6 +48,38 @@ def test_who_is_timed_waits_for_who_works(other):
     timed.join(30)
     assert not timed.is_alive()
     assert len(steps) > 3
+
+
+_TAKE_TURNS = """
+import sys, time
+from pathlib import Path
+from bginv_jax.speed import turns
+folder, name, rounds = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+turns.share(folder / "turns")
+(folder / name).touch()
+while not (folder / "go").exists():
+    time.sleep(0.001)
+for _ in range(rounds):
+    time.sleep(0.02)  # works
+    with turns.alone(), (folder / "order").open("a") as order:
+        order.write(name)
+        time.sleep(0.02)
+"""
+
+
+def test_nobody_waits_while_another_is_timed_again_and_again(tmp_path):
+    rounds, names = 5, "abcd"
+    command = [sys.executable, "-c", _TAKE_TURNS, str(tmp_path)]
+    takers = [subprocess.Popen([*command, name, str(rounds)]) for name in names]
+    while not all((tmp_path / name).exists() for name in names):
+        assert all(taker.poll() is None for taker in takers)
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert [taker.wait(60) for taker in takers] == [0] * len(names)
+    found = (tmp_path / "order").read_text()
+    assert sorted(found) == sorted(names * rounds)
+    first_done = min(found.rindex(name) for name in names)
+    assert set(found[: first_done + 1]) == set(names), found
 
 
 def test_alone_without_a_file_waits_for_nobody():
