@@ -62,6 +62,12 @@ def make_proposal(
     def paint(networks, keys, **options):
         return f_b.apply(networks["f_b"], jax.vmap(f_b.draw)(keys), **options)
 
+    def search_on(keys, networks, targets, images, x, shown):
+        """The composites `x` before the worst backgrounds near those that f_b painted, f held still."""
+        own = lax.stop_gradient(networks["f"])
+        keys = jax.vmap(lambda key: jax.random.fold_in(key, 7))(keys)
+        return ascend(keys, lambda z: task.loss(f.apply(own, z)[0], targets), images, x, shown, ascent)
+
     def set_before(keys, networks, batch, m):
         """The batch before pictures and what f_b paints; its targets; what brightness costs; f_b's variables."""
         kept = batch.layout.kept
@@ -75,18 +81,10 @@ def make_proposal(
         x, shown = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
         targets = _visible(task, batch, shown)
         if ascent:
-            first = kept + batch.layout.pictured
-            asked = jax.tree.map(lambda leaf: leaf[first:], targets)
-            own = lax.stop_gradient(networks["f"])
-            worst = ascend(
-                jax.vmap(lambda key: jax.random.fold_in(key, 7))(painted_keys),
-                lambda z: task.loss(f.apply(own, z)[0], asked),
-                batch.images[first:],
-                x[first - kept :],
-                shown[first - kept :],
-                ascent,
-            )
-            x = jnp.concatenate([x[: first - kept], worst])
+            pictured = batch.layout.pictured
+            asked = jax.tree.map(lambda leaf: leaf[kept + pictured :], targets)
+            painted = (batch.images[kept + pictured :], x[pictured:], shown[pictured:])
+            x = jnp.concatenate([x[:pictured], search_on(painted_keys, networks, asked, *painted)])
         return jnp.concatenate([batch.images[:kept], x]), targets, cost, changed
 
     def objective(keys, networks, batch, active):
