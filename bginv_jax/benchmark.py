@@ -31,7 +31,7 @@ def main() -> None:
         print(json.dumps(memory.memory_of_this_process(values.config, active, values.measure_memory_of)))
         return
     output = files.check_file(values.output, field="--output") if values.output else None
-    turns.share(files.check_file(values.turns, field="--turns") if values.turns else None)
+    turns.share(values.turns)
     jax.config.update("jax_enable_compilation_cache", False)  # or compiling would be reading
     result = benchmark(
         values.config,
@@ -55,10 +55,6 @@ if __name__ == "__main__":
     flags.DEFINE_float("seconds", 2.0, "That each side is timed, for each phase and batch size.", lower_bound=0)
     flags.DEFINE_bool("memory", True, "Measure peaks of memory, too, each in processes that are started for it.")
     command_line.define_path("output", None, "A JSON file for the records and the machine.")
-    command_line.define_path(
-        "turns", None, "A file; benchmarks that name the same one compile side by side and are timed one at a time."
-    )
-    flags.DEFINE_enum(
-        "measure_memory_of", None, memory.SIDES, "What the benchmark calls itself with: prints a peak in MB."
-    )
+    command_line.define_path("turns", None, "Who names the same file compiles side by side, and is timed in turn.")
+    flags.DEFINE_enum("measure_memory_of", None, memory.SIDES, "What the benchmark calls itself with: a peak in MB.")
     command_line.run(main, required=[])

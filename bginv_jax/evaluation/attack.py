@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from bginv_jax import files
 from bginv_jax.backgrounds import families
 from bginv_jax.errors import InputError
-from bginv_jax.evaluation import attack_charts, scoring, search, table1
+from bginv_jax.evaluation import attack_charts, black_box, scoring, search, table1, white_box
 from bginv_jax.evaluation.names import in_markdown
 from bginv_jax.evaluation.records import title
 from bginv_jax.images.masks import dilate
@@ -109,7 +109,7 @@ def curves(
         _LOG.info("%s: accuracy %.1f%%", name, 100 * one.right[-1].mean())
 
     if options.restarts:
-        ascended = search.projected_gradient(
+        ascended = white_box.projected_gradient(
             *arguments,
             budgets=budgets,
             steps=options.steps,
@@ -122,9 +122,11 @@ def curves(
     if options.random:
         size, channels = clean.images.shape[2:]
         drawn = random_backgrounds(options.random, size=size, channels=channels, seed=options.seed)
-        take("random", "tried", range(1, len(drawn) + 1), search.worst_of(*arguments, drawn, task=task, chunk=chunk))
+        take("random", "tried", range(1, len(drawn) + 1), black_box.worst_of(*arguments, drawn, task=task, chunk=chunk))
     if options.generations:
-        evolved = search.evolve(*arguments, generations=options.generations, seed=options.seed, task=task, chunk=chunk)
+        evolved = black_box.evolve(
+            *arguments, generations=options.generations, seed=options.seed, task=task, chunk=chunk
+        )
         take("evolution", "generation", range(1, options.generations + 1), evolved)
     if not found:
         raise InputError("restarts, random and generations are all 0; expected at least one search")

@@ -53,6 +53,7 @@ def measure_part(name: str, study: Study, lines: Path) -> None:
 
 def run_parts(names: list[str], output: Path, options: list[str], *, limit: float) -> bool:
     """Runs parts, each in a process of its own with `options`, for `limit` seconds together; says whether all did."""
+    output.mkdir(parents=True, exist_ok=True)
     lines, end, complete = output / "gpu_study.jsonl", time.monotonic() + limit, True
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
@@ -91,14 +92,13 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
 def main(_: list[str]) -> None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
-    output.mkdir(parents=True, exist_ok=True)
     if values.part is None:
         given = {name: getattr(values, name) for name in ("seconds", "source", "seeds", "profiled", "learned")}
         given |= {"turns": values.turns} if values.turns else {}
         options = [f"--{name}={value}" for name, value in given.items()]
         options += [f"--batch_sizes={size}" for size in values.batch_sizes]
         sys.exit(not run_parts(values.parts, output, options, limit=values.limit))
-    turns.share(files.check_file(Path(values.turns), field="--turns") if values.turns else None)
+    turns.share(values.turns)
     config = configs.default_config()
     config.data.source = values.source
     study = Study(config, values.seconds, tuple(values.batch_sizes), values.seeds, values.profiled, values.learned)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from bginv_jax import files
+
 
 class _Files(NamedTuple):
     work: IO[str]
@@ -20,14 +22,20 @@ class _Files(NamedTuple):
 _files: _Files | None = None  # of this process; held open as long as it lives
 
 
-def share(path: Path | None) -> None:
-    """From now on this process takes turns with all that share the file `path`; None with nobody."""
+def share(path: str | Path | None) -> None:
+    """From now on this process takes turns with all that share the file `path`; None with nobody.
+
+    Raises:
+      InputError: where that file cannot be written.
+    """
     global _files
     for file in _files or ():
         file.close()
     _files = None
     if path:
-        work, following = (file.open("a", encoding="ascii") for file in (path, path.with_name(f"{path.name}.next")))
+        first = files.check_file(path, field="--turns")
+        first.parent.mkdir(parents=True, exist_ok=True)
+        work, following = (file.open("a", encoding="ascii") for file in (first, Path(f"{first}.next")))
         _files = _Files(work, following)
         fcntl.flock(work, fcntl.LOCK_SH)
 

@@ -100,10 +100,11 @@ def test_command_buffers_are_told_to_xla_by_process():
 
 def test_a_part_that_fails_or_takes_too_long_stops_no_other(tmp_path, capsys):
     options = ["--source=idx:/nowhere", "--seconds=0.1"]
-    assert not gpu_study.run_parts(["health", "seeds"], tmp_path, options, limit=100)
-    lines = [json.loads(line) for line in (tmp_path / "gpu_study.jsonl").read_text().splitlines()]
+    output = tmp_path / "new" / "study"
+    assert not gpu_study.run_parts(["health", "seeds"], output, options, limit=100)
+    lines = [json.loads(line) for line in (output / "gpu_study.jsonl").read_text().splitlines()]
     assert [line["part"] for line in lines] == ["health", "seeds"]
     assert all("/nowhere" in line["failed"] for line in lines)
-    assert "/nowhere" in (tmp_path / "seeds.log").read_text()
-    assert not gpu_study.run_parts(["profile"], tmp_path, options, limit=0.0)
+    assert "/nowhere" in (output / "seeds.log").read_text()
+    assert not gpu_study.run_parts(["profile"], output, options, limit=0.0)
     assert "profile: stopped after 0 s" in capsys.readouterr().out

@@ -8,14 +8,15 @@ import time
 
 import pytest
 
+from bginv_jax.errors import InputError
 from bginv_jax.speed import timing, turns
 
 
 @pytest.fixture
 def other(tmp_path):
     """Another process's open file, of one that shares it with this process."""
-    turns.share(tmp_path / "turns")
-    with (tmp_path / "turns").open("a") as file:
+    turns.share(tmp_path / "new" / "turns")
+    with (tmp_path / "new" / "turns").open("a") as file:
         yield file
     turns.share(None)
 
@@ -80,6 +81,11 @@ def test_nobody_waits_while_another_is_timed_again_and_again(tmp_path):
     assert sorted(found) == sorted(names * rounds)
     first_done = min(found.rindex(name) for name in names)
     assert set(found[: first_done + 1]) == set(names), found
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(InputError, match=f"--turns is '{tmp_path}', a folder; expected a file"):
+        turns.share(tmp_path)
 
 
 def test_alone_without_a_file_waits_for_nobody():
