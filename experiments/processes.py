@@ -23,7 +23,7 @@ from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.methods.registry import make_method
 from bginv_jax.speed import traffic
-from bginv_jax.training.progress import read_metrics
+from bginv_jax.training import metrics_file
 
 SHAPES = ((1, 1), (1, 2), (2, 1))  # processes, devices of each
 FIELDS = {"steps": 80, "log_every": 10, "checkpoint_every": 80, "schedule": ("f:1",)}
@@ -54,7 +54,7 @@ def images_per_second(processes: int, devices: int) -> float:
     statuses = [process.wait() for process in started]
     if any(statuses):
         sys.exit(f"a training of {processes} x {devices} ended with {statuses}")
-    return statistics.median(record["images_per_second"] for record in read_metrics(workdir)[1:])
+    return statistics.median(record["images_per_second"] for record in metrics_file.read(workdir)[1:])
 
 
 def print_traffic(name: str, config: ConfigDict, description: Description, milliseconds: dict) -> None:

@@ -30,8 +30,7 @@ from bginv_jax import command_line, files
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.evaluation.table1 import as_markdown, as_text
-from bginv_jax.training import provenance
-from bginv_jax.training.progress import read_metrics
+from bginv_jax.training import metrics_file, provenance
 
 _LOG = logging.getLogger("bginv_jax.soak")
 HERE = Path(__file__).parent
@@ -75,7 +74,7 @@ def _steps_saved(workdir: Path) -> set[str]:
 
 def _step(workdir: Path) -> int:
     """How far it has come, by its log."""
-    lines = read_metrics(workdir)
+    lines = metrics_file.read(workdir)
     return lines[-1]["step"] if lines else 0
 
 
@@ -108,14 +107,14 @@ def _disturb(command: list[str], workdir: Path, moment: str, draw: random.Random
       target: the step from which on it is ended, if it goes on at all before.
     """
     before, number = _steps_saved(workdir), getattr(signal, moment, signal.SIGKILL)
-    lines, there = len(read_metrics(workdir)), _step(workdir) >= target
+    lines, there = len(metrics_file.read(workdir)), _step(workdir) >= target
     process = _start(command, workdir)
     if moment == "starting" or (moment == "a phase's end" and there):
         time.sleep(draw.uniform(0, start))
     else:
         waited = draw.uniform(0, 0.3)
         if moment != "a phase's end":
-            _wait(process, lambda: len(read_metrics(workdir)) > lines or len(_steps_saved(workdir) - before) > 0)
+            _wait(process, lambda: len(metrics_file.read(workdir)) > lines or len(_steps_saved(workdir) - before) > 0)
         _wait(process, lambda: _step(workdir) >= target)
         if moment == "saving":
             _wait(process, lambda: _saving(workdir))
@@ -149,7 +148,7 @@ def _differences(whole: Path, killed: Path) -> list[str]:
     strips = [{path.name: path.read_bytes() for path in (run / "backgrounds").glob("*")} for run in (whole, killed)]
     found += [] if strips[0] == strips[1] else ["figure 4"]
     logs = [
-        [{name: line[name] for name in line if name != "images_per_second"} for line in read_metrics(run)]
+        [{name: line[name] for name in line if name != "images_per_second"} for line in metrics_file.read(run)]
         for run in (whole, killed)
     ]
     close = len(logs[0]) == len(logs[1]) and all(
@@ -181,7 +180,7 @@ def soak(name: str, settings: tuple[str, ...], output: Path, kills: int, draw: r
         shutil.rmtree(whole, ignore_errors=True)
         began = time.monotonic()
         process = _start(_command(settings, whole), whole)
-        _wait(process, lambda: bool(read_metrics(whole)))
+        _wait(process, lambda: bool(metrics_file.read(whole)))
         start = time.monotonic() - began
         if process.wait():
             raise InputError(f"the training that nobody disturbed ended with {process.returncode}; see {place}/log.txt")

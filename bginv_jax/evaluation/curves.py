@@ -10,7 +10,7 @@ from bginv_jax import files
 from bginv_jax.evaluation.records import title
 from bginv_jax.evaluation.scoring import TrainedRun
 from bginv_jax.evaluation.table1 import COLOURS
-from bginv_jax.training.progress import read_metrics
+from bginv_jax.training import metrics_file
 
 FILE = "curve.png"
 
@@ -20,7 +20,7 @@ def read_returns(workdir: Path) -> tuple[np.ndarray, np.ndarray]:
 
     None of a workdir that was copied without its metrics.
     """
-    played = [record for record in read_metrics(workdir) if "return" in record]
+    played = [record for record in metrics_file.read(workdir) if "return" in record]
     if not played:
         return np.zeros(0, int), np.zeros((0, 1))
     return np.array([record["step"] for record in played]), np.array([np.ravel(record["return"]) for record in played])

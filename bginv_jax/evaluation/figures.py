@@ -22,7 +22,7 @@ from bginv_jax.images.compose import compose
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods import schedule
-from bginv_jax.training import progress
+from bginv_jax.training import background_strips, metrics_file
 
 _VALIDATION = "validation.png"
 FILES = ("figure1.png", "figure2.png", "figure3.png", "figure4.png", "figure4.gif", _VALIDATION)  # what may be written
@@ -104,12 +104,12 @@ def write(
         drawn = {"figure2.png": _attention_on_backgrounds(trained, run.dataset)}
     else:
         drawn = {"figure3.png": _three_networks(trained, run.dataset)}
-    taken = {} if "figure4.png" in without else progress.read_backgrounds(run.workdir)
+    taken = {} if "figure4.png" in without else background_strips.read(run.workdir)
     if taken:
         strips, epochs = list(taken.values()), _epochs(list(taken), trained)
         drawn["figure4.png"] = panels.epochs_strip(strips, epochs)
         panels.write_animation(strips, epochs, output / "figure4.gif")
-    validated = progress.read_validation(run.workdir)
+    validated = metrics_file.read_validation(run.workdir)
     if validated:
         drawn[_VALIDATION] = panels.validation_figure(validated, trained.method.task.shown)
     written = [name for name in drawn if name not in without]

@@ -20,7 +20,7 @@ from bginv_jax.evaluation.table1 import COLOURS
 from bginv_jax.images import attention
 from bginv_jax.images.compose import compose
 from bginv_jax.tasks.contract import Task
-from bginv_jax.training.progress import VALIDATION
+from bginv_jax.training.metrics_file import VALIDATION
 
 _ORANGE, _BLUE, _GREY = COLOURS[4], COLOURS[1], "#999999"
 _COLUMNS = 7
@@ -145,7 +145,7 @@ def validation_figure(records: Sequence[dict], measure: str) -> Figure:
     """Scores of images that are held out, along the steps: a line for each kind of score, a thin one for each seed.
 
     Args:
-      records: of `progress.read_validation`.
+      records: of `metrics_file.read_validation`.
       measure: that the task shows.
     """
     figure = Figure(figsize=(6, 3.5), dpi=_DPI, layout="constrained")

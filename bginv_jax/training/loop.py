@@ -17,7 +17,17 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import DivergedError
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training import agreement, checkpoints, distributed, ownership, progress, provenance, same_run, wiring
+from bginv_jax.training import (
+    agreement,
+    background_strips,
+    checkpoints,
+    distributed,
+    ownership,
+    progress,
+    provenance,
+    same_run,
+    wiring,
+)
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.step import Health
@@ -107,8 +117,8 @@ class _Painter:
         if self._paint is None or not distributed.is_first() or not self._run.method.composes(phase.networks):
             return
         networks = self._run.of_each_seed(train_state.networks())[0]
-        keys = jax.random.split(jax.random.key(0), progress.BACKGROUNDS_SHOWN)
-        progress.write_backgrounds(self._workdir, int(train_state.step), np.asarray(self._paint(networks, keys)))
+        keys = jax.random.split(jax.random.key(0), background_strips.SHOWN)
+        background_strips.write(self._workdir, int(train_state.step), np.asarray(self._paint(networks, keys)))
 
 
 def _restore_or_init(manager: checkpoints.Manager, run: wiring.Run) -> tuple[TrainState, Description, dict | None]:

@@ -1,6 +1,5 @@
 """What a run says of itself: a bar on a terminal, lines in a log, metrics.jsonl and TensorBoard events."""
 
-import collections
 import contextlib
 import logging
 import sys
@@ -12,112 +11,13 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 import tqdm
-from PIL import Image
 
 from bginv_jax import files
-from bginv_jax.errors import InputError
-from bginv_jax.images.reading import read_picture
 from bginv_jax.methods import schedule
+from bginv_jax.training import collapse, metrics_file
 from bginv_jax.training.event_file import EventFile
 
 _LOG = logging.getLogger(__name__)
-
-BACKGROUNDS_SHOWN = 8
-VALIDATION = "validation_"  # what stands before the names of scores of images that are held out
-_BACKGROUNDS = "backgrounds"  # the folder in a workdir
-
-_FLAT = 0.05  # a mask whose largest and smallest value differ by less, on average, shows no object
-_EMPTY, _FULL = 0.005, 0.95  # share of the image
-
-
-def mask_collapse(metrics: dict[str, float], *, trained: bool = True) -> str | None:
-    """Says how the mask of f_m has collapsed, or None; needs the metrics mask_area and mask_contrast.
-
-    A collapsed mask is (almost) 0 or 1 everywhere: the sigmoid is saturated, gets no gradient and seldom recovers. Once
-    f_m is `trained` enough to be used, a mask that is the same everywhere is no better.
-    """
-    if "mask_area" not in metrics:
-        return None
-    area, contrast = metrics["mask_area"], metrics["mask_contrast"]
-    if area < _EMPTY:
-        return f"the mask is 0 almost everywhere (mean {area:.4f})"
-    if area > _FULL:
-        return f"the mask is 1 almost everywhere (mean {area:.4f})"
-    if trained and contrast < _FLAT:
-        return f"the mask is the same everywhere (mean {area:.4f}, contrast {contrast:.4f})"
-    return None
-
-
-def warn_of_collapse(step: int, metrics: dict[str, float], *, trained: bool = True) -> None:
-    """Logs a warning if the masks that the metrics describe have collapsed."""
-    collapse = mask_collapse(metrics, trained=trained)
-    if collapse:
-        _LOG.warning("step %d: mask collapsed: %s", step, collapse)
-
-
-def write_backgrounds(workdir: Path, step: int, backgrounds: np.ndarray) -> None:
-    """Writes backgrounds (N, S, S, C) in [0, 1] side by side, as WORKDIR/backgrounds/STEP.png."""
-    strip = np.round(255 * np.concatenate(list(backgrounds), axis=1)).astype(np.uint8)
-    strip = strip[..., 0] if strip.shape[-1] == 1 else strip
-    with files.replacing(workdir / _BACKGROUNDS / f"{step:08d}.png") as whole:
-        Image.fromarray(strip).save(whole)
-
-
-def _read_strip(path: Path) -> np.ndarray:
-    """A file of `write_backgrounds`: (N, S, S, 3)."""
-    step = path.stem
-    if not (path.suffix == ".png" and step.isascii() and step.isdecimal() and step == f"{int(step):08d}"):
-        raise InputError(f"{path}: expected a step of eight digits and .png")
-    strip = read_picture(path)
-    height, width, _ = strip.shape
-    if width != BACKGROUNDS_SHOWN * height:
-        raise InputError(f"{path}: it has {height}x{width} pixels; expected {BACKGROUNDS_SHOWN} squares in a row")
-    return np.stack(np.split(strip, BACKGROUNDS_SHOWN, axis=1))
-
-
-def read_backgrounds(workdir: Path) -> dict[int, np.ndarray]:
-    """What `write_backgrounds` wrote, by step: uint8 (N, S, S), or (N, S, S, 3) where any of it has colour.
-
-    What else lies in that folder, half a file or one of another size than most, is passed over with a warning.
-    """
-    folder = workdir / _BACKGROUNDS
-    strips = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        try:
-            strips[path] = _read_strip(path)
-        except InputError as error:
-            _LOG.warning("passed over: %s", error)
-    sizes = collections.Counter(strip.shape[1] for strip in strips.values())
-    for path, strip in list(strips.items()):
-        if strip.shape[1] != sizes.most_common(1)[0][0]:
-            _LOG.warning("passed over: %s: its backgrounds have another size than those of most files", path)
-            del strips[path]
-    coloured = any((strip != strip[..., :1]).any() for strip in strips.values())
-    return {int(path.stem): strip if coloured else strip[..., 0] for path, strip in strips.items()}
-
-
-def read_metrics(workdir: Path) -> list[dict]:
-    """The lines of metrics.jsonl that have a step; none of a workdir that was copied without."""
-    path = workdir / "metrics.jsonl"
-    return files.read_json_lines(path, fields={"step": int}) if path.is_file() else []
-
-
-def _is_validation(record: dict) -> bool:
-    return any(name.startswith(VALIDATION) for name in record)
-
-
-def read_validation(workdir: Path) -> list[dict]:
-    """The lines of metrics.jsonl about images that are held out: step, phase and scores, of several seeds each."""
-    return [record for record in read_metrics(workdir) if _is_validation(record)]
-
-
-def _keep_until(path: Path, step: int) -> list[dict]:
-    """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
-    if not path.exists():
-        return []
-    records = [record for record in files.read_json_lines(path, fields={"step": int}) if record["step"] <= step]
-    files.write_json_lines(path, records)
-    return records
 
 
 class Silence:
@@ -178,9 +78,9 @@ class Progress:
         unreported: Mapping[str, Any] | None = None,
     ):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
-        self._lines = workdir / "metrics.jsonl"
-        kept = _keep_until(self._lines, step)
-        self._validated = {record["step"] for record in kept if _is_validation(record)}
+        self._lines = workdir / metrics_file.NAME
+        kept = metrics_file.keep_until(self._lines, step)
+        self._validated = {record["step"] for record in kept if metrics_file.is_validation(record)}
         self._events = EventFile(workdir / "tensorboard", purge_step=step + 1)
         self._warned = False
         self._bar = tqdm.tqdm(
@@ -232,7 +132,7 @@ class Progress:
             self._report(step, phase.name, {name: value.tolist() for name, value in means.items()})
             for i in range(np.size(means["loss"] if "loss" in means else next(iter(means.values())))):
                 of_seed = {name: np.atleast_1d(value)[i] for name, value in means.items()}
-                warn_of_collapse(step, of_seed, trained=step == phase.stop or "f_b" in phase.networks)
+                collapse.warn(step, of_seed, trained=step == phase.stop or "f_b" in phase.networks)
 
     def _means(self) -> dict[str, np.ndarray]:
         """Of the metrics over the steps since the last report, the loss first."""

@@ -13,7 +13,8 @@ from bginv_jax.data.dataset import Split
 from bginv_jax.methods.contract import Networks
 from bginv_jax.methods.schedule import Phase
 from bginv_jax.training import devices as hardware
-from bginv_jax.training.progress import VALIDATION, Report
+from bginv_jax.training.metrics_file import VALIDATION
+from bginv_jax.training.progress import Report
 from bginv_jax.training.state import TrainState
 from bginv_jax.training.stopping import Stop
 from bginv_jax.training.wiring import Run

@@ -27,8 +27,8 @@ from bginv_jax.methods.schedule import Phase, make_phases
 from bginv_jax.networks.averaging import AVERAGE, restarted
 from bginv_jax.networks.classifiers import STAGED, frozen_parameters
 from bginv_jax.networks.pretrained import IMAGENET, find_weights, fit_weights, load_weights
+from bginv_jax.training import collapse, reinforcement, stream
 from bginv_jax.training import devices as hardware
-from bginv_jax.training import progress, reinforcement, stream
 from bginv_jax.training.feed import BatchPlan, Feed, Resident, ResidentFeed, StreamedFeed, own_positions, plan_batch
 from bginv_jax.training.state import (
     Optimizers,
@@ -202,7 +202,7 @@ class Run:
         """Says of masks in [0, 1] whether they show anything."""
         mean, contrast = float(masks.mean()), float(np.ptp(masks, axis=(1, 2, 3)).mean())
         _LOG.info("masks of %d images: mean %.3f, contrast %.3f", len(masks), mean, contrast)
-        progress.warn_of_collapse(phase.start, {"mask_area": mean, "mask_contrast": contrast})
+        collapse.warn(phase.start, {"mask_area": mean, "mask_contrast": contrast})
 
     def learning(self, phase: Phase) -> Learning:
         """How the steps of a phase learn."""

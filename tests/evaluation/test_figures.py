@@ -7,7 +7,7 @@ from skimage import io
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.evaluation import figures, scoring
 from bginv_jax.images.pixels import pad_to
-from bginv_jax.training import progress
+from bginv_jax.training import background_strips
 from tests.conftest import changed, write_workdir
 
 
@@ -39,7 +39,7 @@ def test_every_method_has_its_figures(module_config, tmp_path, method, schedule,
     if method == "proposal":  # training paints before f_b's first step, and after
         random = np.random.RandomState(0)
         for step in (2, 4, 5):
-            progress.write_backgrounds(tmp_path, step, random.rand(progress.BACKGROUNDS_SHOWN, 16, 16, 1))
+            background_strips.write(tmp_path, step, random.rand(background_strips.SHOWN, 16, 16, 1))
     (run,) = scoring.load([tmp_path])
     records = scoring.score(run) if method == "vanilla" else []  # the others draw none of them
     assert figures.write(run, records, tmp_path) == names

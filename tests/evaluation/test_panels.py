@@ -7,7 +7,7 @@ from PIL import Image
 
 from bginv_jax.backgrounds import patterns as backgrounds
 from bginv_jax.evaluation import panels
-from bginv_jax.training import progress
+from bginv_jax.training import background_strips
 
 
 def _picture(axes):
@@ -67,8 +67,8 @@ def test_figure_3_composes_and_marks_the_true_class():
 def test_figure_4_keeps_first_and_last_and_moves_through_all(tmp_path):
     strips = [np.full((8, 16, 16), 20 * i, np.uint8) for i in range(12)]
     for step, strip in enumerate(strips):
-        progress.write_backgrounds(tmp_path, 100 * step, strip[..., None] / 255)
-    read = progress.read_backgrounds(tmp_path)
+        background_strips.write(tmp_path, 100 * step, strip[..., None] / 255)
+    read = background_strips.read(tmp_path)
     assert list(read) == [100 * step for step in range(12)]
     np.testing.assert_array_equal(list(read.values()), strips)
     figure = panels.epochs_strip(strips, [float(step) for step in range(12)])

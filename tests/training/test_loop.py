@@ -19,7 +19,7 @@ from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.methods import attention, proposal
 from bginv_jax.networks import classifiers, generators
-from bginv_jax.training import checkpoints, ownership, progress, wiring
+from bginv_jax.training import background_strips, checkpoints, ownership, progress, wiring
 from bginv_jax.training.loop import train
 from tests.conftest import changed, same_bits
 from tests.training.flips import flip
@@ -108,7 +108,7 @@ def test_a_run_takes_every_step_and_reports_every_phase(finished):
     phases = [(2, "f"), (3, "f"), (4, "f_m"), (6, "f_m"), (8, "f+f_b"), (9, "f+f_b")]
     assert [(line["step"], line["phase"]) for line in _lines(workdir)] == phases
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["8", "9"]
-    assert list(progress.read_backgrounds(workdir)) == [6, 8, 9]  # before f_b's first step, and after
+    assert list(background_strips.read(workdir)) == [6, 8, 9]  # before f_b's first step, and after
 
 
 class _KilledError(Exception):

@@ -1,4 +1,4 @@
-"""What a run writes of itself, and when a mask counts as collapsed."""
+"""What a run writes of itself."""
 
 import errno
 import json
@@ -6,36 +6,12 @@ import os
 
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from PIL import Image
 from tensorboardX.record_writer import RecordWriter
 
 from bginv_jax.methods.schedule import Phase
-from bginv_jax.training.progress import Progress, mask_collapse, read_backgrounds, write_backgrounds
-
-
-@pytest.mark.parametrize(
-    ("area", "contrast", "words"),
-    [
-        (0.001, 0.01, "0 almost everywhere"),
-        (0.0001, 0.4, "0 almost everywhere"),
-        (0.99, 0.02, "1 almost everywhere"),
-        (0.5, 0.01, "the same everywhere"),
-    ],
-)
-def test_a_collapsed_mask_is_noticed(area, contrast, words):
-    assert words in mask_collapse({"mask_area": area, "mask_contrast": contrast})
-
-
-def test_a_mask_that_has_just_begun_to_learn_is_no_collapse():
-    metrics = {"mask_area": 0.5, "mask_contrast": 0.01}
-    assert mask_collapse(metrics, trained=False) is None
-    assert "the same everywhere" in mask_collapse(metrics)
-
-
-@pytest.mark.parametrize("metrics", [{"mask_area": 0.15, "mask_contrast": 0.98}, {"loss": 1.0}])
-def test_a_sound_mask_or_none_is_no_collapse(metrics):
-    assert mask_collapse(metrics) is None
+from bginv_jax.training import background_strips
+from bginv_jax.training.progress import Progress
 
 
 def _lines(folder):
@@ -83,7 +59,7 @@ def test_a_full_disk_is_said_once_and_the_run_goes_on(tmp_path, monkeypatch, cap
             for step in range(1, 6):
                 progress.record(step, PHASE, {"loss": jnp.float32(1)}, 1)
             with progress.tolerating():
-                write_backgrounds(tmp_path, 5, np.zeros((8, 4, 4, 1), np.float32))
+                background_strips.write(tmp_path, 5, np.zeros((8, 4, 4, 1), np.float32))
         for step in range(6, 9):
             progress.record(step, PHASE, {"loss": jnp.float32(2)}, 1)
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
@@ -118,55 +94,6 @@ def test_what_was_not_reported_is_continued(tmp_path):
         progress.record(5, PHASE, {"loss": jnp.float32([4.5, 9])}, 2)
         assert progress.unreported() is None
     assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(5, [3.0, 6.0])]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_backgrounds_are_read_as_they_were_written(tmp_path, channels):
-    random = np.random.RandomState(0)
-    written = {step: random.randint(0, 256, (8, 16, 16, channels), np.uint8) for step in (6, 40, 123456789)}
-    for step, backgrounds in written.items():
-        write_backgrounds(tmp_path, step, backgrounds / np.float32(255))
-    read = read_backgrounds(tmp_path)
-    assert read.keys() == written.keys()
-    for step, backgrounds in written.items():
-        np.testing.assert_array_equal(read[step], backgrounds[..., 0] if channels == 1 else backgrounds)
-        assert read[step].dtype == np.uint8
-
-
-def test_a_workdir_without_backgrounds_has_none(tmp_path):
-    assert read_backgrounds(tmp_path) == {}
-
-
-def test_what_is_no_strip_is_passed_over_with_a_warning(tmp_path, caplog):
-    for step in (6, 8):
-        write_backgrounds(tmp_path, step, np.full((8, 16, 16, 1), step / 255, np.float32))
-    folder = tmp_path / "backgrounds"
-    strip = (folder / "00000006.png").read_bytes()
-    for name in (
-        "00000006 (1).png",
-        "copy.png",
-        "6.png",
-        "-0000007.png",
-        "\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0667.png",
-        "00000007.PNG",
-        "notes.txt",
-    ):
-        (folder / name).write_bytes(strip)
-    (folder / "._00000006.png").write_bytes(b"\0\5\x16\7 of a Mac")
-    (folder / "00000010.png").write_bytes(strip[: len(strip) // 2])
-    (folder / "00000011.png").touch()
-    (folder / "00000012.png").mkdir()
-    Image.new("L", (32, 32)).save(folder / "00000013.png")  # no eight squares
-    Image.new("L", (8 * 4, 4)).save(folder / "00000014.png")  # eight of another size
-    read = read_backgrounds(tmp_path)
-    assert list(read) == [6, 8]
-    assert all((backgrounds == step).all() for step, backgrounds in read.items())
-    warned = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert len(warned) == 13
-    assert all(record.getMessage().startswith(f"passed over: {folder}/") for record in warned)
-    assert "00000010.png: it cannot be decoded" in caplog.text
-    assert "00000013.png: it has 32x32 pixels; expected 8 squares in a row" in caplog.text
-    assert "00000014.png: its backgrounds have another size than those of most files" in caplog.text
 
 
 def test_stray_lines_do_not_take_the_valid_ones_with_them(tmp_path, caplog):
