@@ -15,6 +15,7 @@ from bginv_jax.backgrounds import families
 from bginv_jax.evaluation import scoring, unseen
 from bginv_jax.evaluation import table1 as report
 from bginv_jax.training import loop as train
+from bginv_jax.training import metrics_file
 
 _FILES = ("ingredients.jsonl", "ingredients.md")
 _INGREDIENTS = runpy.run_path(str(Path(__file__).with_name("ingredients.py")))
@@ -30,7 +31,7 @@ def measure(workdir: Path, fold: int, folder: str | None) -> list[float]:
     accuracies = np.array([record["accuracy"] for record in single])
     at_once = np.array([record["halo"] == 0 for record in single])
     clean = scoring.score(run)[0]["accuracy"]
-    lines = files.read_json_lines(workdir / "metrics.jsonl", fields={"phase": str, "images_per_second": float})
+    lines = [line for line in metrics_file.read(workdir) if "images_per_second" in line]
     speed = np.median([line["images_per_second"] for line in lines if "f_b" in line["phase"]])
     means = accuracies.mean(), accuracies.min(), accuracies[at_once].mean()
     return [float(value) for value in (clean, *means, every["accuracy"], speed)]
