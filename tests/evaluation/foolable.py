@@ -1,23 +1,11 @@
-"""Predictors whose worst backgrounds are known, and images with masks for them."""
+"""Predictors whose worst backgrounds are known; images and masks for them are fixtures."""
 
 import jax.numpy as jnp
 import numpy as np
 
 COUNT, SIZE = 7, 8
 WEIGHTS = np.random.RandomState(1).randn(SIZE, SIZE, 1).astype(np.float32)
-
-
-def make_images():
-    return np.random.RandomState(0).rand(COUNT, SIZE, SIZE, 1).astype(np.float32)
-
-
-def make_masks():
-    """The middle, and a corner that differs between the images."""
-    masks = np.zeros((COUNT, SIZE, SIZE, 1), np.float32)
-    masks[:, 2:6, 2:6] = 1
-    for i in range(COUNT):
-        masks[i, 0, : i + 1] = 1
-    return masks
+BUDGETS = (0, 0.02, 0.05, 0.1, 0.3, 1.0)
 
 
 def linear(x):

@@ -11,20 +11,7 @@ from bginv_jax.backgrounds import families
 from bginv_jax.evaluation import attack, scoring, search
 from bginv_jax.evaluation import attack_charts as attack_report
 from tests.conftest import call_door, changed, write_workdir
-from tests.evaluation import foolable
-from tests.evaluation.foolable import SIZE, labels_of, linear, only_numpy
-
-BUDGETS = (0, 0.02, 0.05, 0.1, 0.3, 1.0)
-
-
-@pytest.fixture
-def x():
-    return foolable.make_images()
-
-
-@pytest.fixture
-def masks():
-    return foolable.make_masks()
+from tests.evaluation.foolable import BUDGETS, SIZE, labels_of, linear, only_numpy
 
 
 def test_every_call_of_the_predictor_has_one_shape(x, masks):

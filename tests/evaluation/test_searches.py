@@ -8,21 +8,9 @@ import pytest
 
 from bginv_jax.evaluation import black_box, search, white_box
 from bginv_jax.tasks.classification import CLASSIFICATION
-from tests.evaluation import foolable
-from tests.evaluation.foolable import COUNT, SIZE, WEIGHTS, bent, labels_of, linear
+from tests.evaluation.foolable import BUDGETS, COUNT, SIZE, WEIGHTS, bent, labels_of, linear
 
-BUDGETS = (0, 0.02, 0.05, 0.1, 0.3, 1.0)
 LOSS_ALONE = dataclasses.replace(CLASSIFICATION, margin=None)
-
-
-@pytest.fixture
-def x():
-    return foolable.make_images()
-
-
-@pytest.fixture
-def masks():
-    return foolable.make_masks()
 
 
 def worst_linear(x, masks, targets, budget):
