@@ -22,6 +22,7 @@ from bginv_jax.training import (
     background_strips,
     checkpoints,
     distributed,
+    metrics_file,
     ownership,
     progress,
     provenance,
@@ -229,7 +230,7 @@ def train(config: ConfigDict, workdir: str | Path, *, signals: bool = False) -> 
       RuntimeError: after a fork, as `forks.refuse`.
     """
     configs.validate(config)
-    written = {"files": ["metrics.jsonl", ownership.OWNER], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
+    written = {"files": [metrics_file.NAME, ownership.OWNER], "folders": ["checkpoints", "tensorboard", "backgrounds"]}
     checked = files.check_folder(workdir, field="--workdir", **written)
     ownership.refuse_inside(workdir, folders=written["folders"])
     workdir = checked

@@ -24,10 +24,11 @@ def read_validation(workdir: Path) -> list[dict]:
     return [record for record in read(workdir) if is_validation(record)]
 
 
-def keep_until(path: Path, step: int) -> list[dict]:
+def keep_until(workdir: Path, step: int) -> list[dict]:
     """Drops the lines of metrics.jsonl that a resumed run will write again, and those that are no records."""
+    path = workdir / NAME
     if not path.exists():
         return []
-    records = [record for record in files.read_json_lines(path, fields={"step": int}) if record["step"] <= step]
+    records = [record for record in read(workdir) if record["step"] <= step]
     files.write_json_lines(path, records)
     return records

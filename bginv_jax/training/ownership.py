@@ -21,7 +21,7 @@ import psutil
 
 from bginv_jax import files
 from bginv_jax.errors import InputError
-from bginv_jax.training import distributed, leaving
+from bginv_jax.training import distributed, leaving, metrics_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _MOST_TRIES = 100  # of many that begin at once
 
 def _is_workdir(folder: Path) -> bool:
     """Whether a training has begun to write there."""
-    return (folder / "metrics.jsonl").is_file() or any(folder.glob("checkpoints/*/meta"))
+    return (folder / metrics_file.NAME).is_file() or any(folder.glob("checkpoints/*/meta"))
 
 
 def refuse_inside(folder: str | Path, *, folders: Sequence[str]) -> None:

@@ -79,7 +79,7 @@ class Progress:
     ):
         self._steps, self._images_per_step, self._log_every = steps, images_per_step, log_every
         self._lines = workdir / metrics_file.NAME
-        kept = metrics_file.keep_until(self._lines, step)
+        kept = metrics_file.keep_until(workdir, step)
         self._validated = {record["step"] for record in kept if metrics_file.is_validation(record)}
         self._events = EventFile(workdir / "tensorboard", purge_step=step + 1)
         self._warned = False
