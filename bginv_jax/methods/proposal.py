@@ -2,32 +2,21 @@
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
-from jax import lax
 from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
-from bginv_jax.images.compose import Variation, painter_keys, vary_and_compose
-from bginv_jax.images.light import recolour
-from bginv_jax.methods.ascent import Ascent, ascend
+from bginv_jax.images.compose import Variation
+from bginv_jax.methods.ascent import Ascent
+from bginv_jax.methods.composites import make_set_before, paint
 from bginv_jax.methods.configured import make_configured, make_network
-from bginv_jax.methods.contract import Batch, Method, network_key
+from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.methods.masking import MaskOptions, make_mask_terms
 from bginv_jax.networks.contract import BackgroundSource, Network, flax_network, stateless
 from bginv_jax.networks.generators import MaskGenerator, at_size, background_source
-from bginv_jax.tasks.contract import Targets, Task
+from bginv_jax.tasks.contract import Task
 
 BACKGROUND_KINDS = ("generated", "noise", "black")
-
-
-def _visible(task: Task, batch: Batch, shown: jax.Array) -> Targets:
-    """The targets of a batch whose composites show of their images what these masks show."""
-    kept, targets = batch.layout.kept, batch.targets
-    if task.visible is None:
-        return targets
-    part = task.visible(jax.tree.map(lambda leaf: leaf[kept:], targets), shown)
-    return jax.tree.map(lambda leaf, seen: jnp.concatenate([leaf[:kept], seen]), targets, part)
 
 
 def make_proposal(
@@ -56,36 +45,10 @@ def make_proposal(
       recoloured: what f_b paints is seen in random colours, as `images.light.recolour`.
       ascent: how each image's worst background is searched from what f_b painted; None does not.
     """
-
     mask_terms = make_mask_terms(f, f_m, task, mask)
-
-    def paint(networks, keys, **options):
-        return f_b.apply(networks["f_b"], jax.vmap(f_b.draw)(keys), **options)
-
-    def search_on(keys, networks, targets, images, x, shown):
-        """The composites `x` before the worst backgrounds near those that f_b painted, f held still."""
-        own = lax.stop_gradient(networks["f"])
-        keys = jax.vmap(lambda key: jax.random.fold_in(key, 7))(keys)
-        return ascend(keys, lambda z: task.loss(f.apply(own, z)[0], targets), images, x, shown, ascent)
-
-    def set_before(keys, networks, batch, m):
-        """The batch before pictures and what f_b paints; its targets; what brightness costs; f_b's variables."""
-        kept = batch.layout.kept
-        _, _, painted_keys = batch.layout.split(keys)
-        b, changed = paint(networks, painter_keys(painted_keys), train=True, key=network_key(keys, 2))
-        if recoloured:
-            b = recolour(jax.vmap(lambda key: jax.random.fold_in(key, 5))(painted_keys), b)
-        excess = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(1)
-        cost = brightness_weight * excess.sum() / max(1, len(b))
-        b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
-        x, shown = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
-        targets = _visible(task, batch, shown)
-        if ascent:
-            pictured = batch.layout.pictured
-            asked = jax.tree.map(lambda leaf: leaf[kept + pictured :], targets)
-            painted = (batch.images[kept + pictured :], x[pictured:], shown[pictured:])
-            x = jnp.concatenate([x[:pictured], search_on(painted_keys, networks, asked, *painted)])
-        return jnp.concatenate([batch.images[:kept], x]), targets, cost, changed
+    set_before = make_set_before(
+        f, f_b, task, variation=variation, brightness_weight=brightness_weight, recoloured=recoloured, ascent=ascent
+    )
 
     def objective(keys, networks, batch, active):
         x, m, targets = batch.images, batch.masks, batch.targets
@@ -115,7 +78,7 @@ def make_proposal(
         cut=mask.cut,
         takes_likeness=bool(mask.border_weight),
         binary_masks=mask.binarize != "none",
-        paint=lambda networks, keys: paint(networks, keys)[0],
+        paint=lambda networks, keys: paint(f_b, networks, keys)[0],
     )
 
 
