@@ -18,11 +18,11 @@ from bginv_jax.tasks.contract import Targets, Task
 
 def _visible(task: Task, batch: Batch, shown: jax.Array) -> Targets:
     """The targets of a batch whose composites show of their images what these masks show."""
-    kept, targets = batch.layout.kept, batch.targets
+    targets, layout = batch.targets, batch.layout
     if task.visible is None:
         return targets
-    part = task.visible(jax.tree.map(lambda leaf: leaf[kept:], targets), shown)
-    return jax.tree.map(lambda leaf, seen: jnp.concatenate([leaf[:kept], seen]), targets, part)
+    part = task.visible(jax.tree.map(layout.composed, targets), shown)
+    return jax.tree.map(lambda leaf, seen: jnp.concatenate([layout.split(leaf)[0], seen]), targets, part)
 
 
 def paint(f_b: BackgroundSource, networks: Networks, keys: jax.Array, **options: Any) -> tuple[jax.Array, Any]:
@@ -53,20 +53,21 @@ def make_set_before(
         return ascend(keys, lambda z: task.loss(f.apply(own, z)[0], targets), images, x, shown, ascent)
 
     def set_before(keys, networks, batch, m):
-        kept, pictured, _ = batch.layout
-        _, _, painted_keys = batch.layout.split(keys)
+        layout = batch.layout
+        kept_images, _, painted_images = layout.split(batch.images)
+        _, _, painted_keys = layout.split(keys)
         b, changed = paint(f_b, networks, painter_keys(painted_keys), train=True, key=network_key(keys, 2))
         if recoloured:
             b = recolour(jax.vmap(lambda key: jax.random.fold_in(key, 5))(painted_keys), b)
         excess = nn.relu(b.mean(axis=(1, 2, 3)) - 0.5) if b.shape[-1] == 1 else jnp.zeros(1)
         cost = brightness_weight * excess.sum() / max(1, len(b))
         b = b if batch.pictures is None else jnp.concatenate([batch.pictures, b])
-        x, shown = vary_and_compose(keys[kept:], batch.images[kept:], m[kept:], b, variation)
+        x, shown = vary_and_compose(*map(layout.composed, (keys, batch.images, m)), b, variation)
         targets = _visible(task, batch, shown)
         if ascent:
-            asked = jax.tree.map(lambda leaf: leaf[kept + pictured :], targets)
-            painted = (batch.images[kept + pictured :], x[pictured:], shown[pictured:])
-            x = jnp.concatenate([x[:pictured], search_on(painted_keys, networks, asked, *painted)])
-        return jnp.concatenate([batch.images[:kept], x]), targets, cost, changed
+            asked = jax.tree.map(lambda leaf: layout.split(leaf)[2], targets)
+            painted = (painted_images, x[layout.pictured :], shown[layout.pictured :])
+            x = jnp.concatenate([x[: layout.pictured], search_on(painted_keys, networks, asked, *painted)])
+        return jnp.concatenate([kept_images, x]), targets, cost, changed
 
     return set_before

@@ -53,6 +53,10 @@ class Layout(NamedTuple):
         first, second = self.kept, self.kept + self.pictured
         return array[:first], array[first:second], array[second:]
 
+    def composed(self, array: Any) -> Any:
+        """What of an array (total, ...) stands before other backgrounds, pictures first: (pictured + painted, ...)."""
+        return array[self.kept :]
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
