@@ -14,8 +14,8 @@ def get_config():
     config = default_config()
     config.task, config.data.source = "q_learning", "world:catch"
     config.classifier_average = 0.99
-    config.batch_size, config.steps = 32, 20000
-    config.schedule = ("f:500", "f_m:1000", "f+f_b:18500")
+    config.batch_size, config.steps = 32, 36000
+    config.schedule = ("f:500", "f_m:1000", "f+f_b:34500")
     config.muon = ("f",)
     config.rate.update({"f": 3e-3, "f_b": 2e-4})
     config.mask.update({"width": 8, "area": 0.02, "area_weight": 4.0, "halo": 4, "least_halo": 1})
