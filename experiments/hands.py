@@ -1,7 +1,7 @@
 """Hands that sign a digit: trained before a studio's wall alone, tested before photographs of the world outside.
 
-EfficientNet-Lite0, pretrained on ImageNet, 96x96 pixels, few steps. f_m is told that the border of a studio photograph
-is backdrop, and nothing else, though wrists touch it. f_b and families of random backgrounds stand behind the hands; no
+EfficientNet-Lite0, pretrained on ImageNet, 96x96 pixels. f_m is told that the border of a studio photograph is
+backdrop, and nothing else, though wrists touch it. f_b and families of random backgrounds stand behind the hands; no
 photograph does. :vanilla or :attention after the file's name are the other rows: the same network, turns and light.
 experiments/photographs_table.py scores them; it cuts the test's hands out by their colour.
 
@@ -13,7 +13,7 @@ from bginv_jax.config import default_config
 from bginv_jax.errors import InputError
 
 SCHEDULES = {
-    "proposal": ("f:150", "f_m:500", "f+f_b:650"),
+    "proposal": ("f:150", "f_m:500", "f+f_b:4000"),
     "vanilla": ("f:800",),
     "attention": ("f:800", "f_l:300"),
 }
@@ -42,6 +42,6 @@ def get_config(row: str = "proposal"):
     if row == "proposal":
         config.mask.update({"size": 64, "width": 8, "fill": "border", "border_weight": 2.0})
         config.mask.update({"area": 0.4, "halo": 0, "erosion": 1})
-        config.background.update({"families": families.DEVELOPMENT, "zoom": 2.0})
-        config.background.update({"pictured_share": 0.5, "plain_share": 0.25, "recolour": True})
+        config.background.update({"families": families.DEVELOPMENT, "repeats": 3, "zoom": 2.0})
+        config.background.update({"pictured_share": 0.625, "plain_share": 0.125, "recolour": True})
     return config
