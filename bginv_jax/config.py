@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from bginv_jax.errors import InputError
 from bginv_jax.fields import FIELDS
+from bginv_jax.images.variety import Variety
 from bginv_jax.methods import registry, schedule
 from bginv_jax.methods.contract import Layout
 from bginv_jax.networks.classifiers import CLASSIFIERS, STAGED, has_maps, make_classifier
@@ -157,7 +158,7 @@ def _validate_background(config: ConfigDict, used: set[str]) -> None:
     if bool(background.pictured_share) != bool(drawn or background.photographs):
         what = "above 0 with config.background.families, .photographs or .training_images, 0 without"
         raise _complaint("background.pictured_share", background.pictured_share, what)
-    for name in ("repeats", "zoom", "gain", "two_greys"):
+    for name in ("repeats", *Variety._fields):
         needed = "families" if name == "repeats" else "pictured_share"
         default = FIELDS[f"background.{name}"].default
         if background[name] != default and not background[needed]:

@@ -198,6 +198,10 @@ FIELDS: dict[str, Field] = {
     "background.zoom": _number(0.0, "families, photographs and images are enlarged by up to 1 + this", 0.0, 100.0),
     "background.gain": _number(0.0, "and brightened by up to 1 + this, so that much of them is white", 0.0, 100.0),
     "background.two_greys": _number(0.0, "share of them that is black and white alone, split at a random grey", 0, 1),
+    "background.reshaded": _number(
+        0.0, "share of them whose greys span another range, any to any, and whose colours fade", 0, 1
+    ),
+    "background.mixed": _number(0.0, "share of them that another goes on in, where a third one is dark", 0, 1),
     "background.copies": _number(0, "up to so many more of the object stand in a composite's background", 0, 8),
     "background.pictured_share": _number(0.0, "share of each batch that stands before any of these", 0, 1),
     "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),

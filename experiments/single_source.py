@@ -2,8 +2,9 @@
 
 The protocol of single-source domain generalisation: 10,000 digits, 32x32 RGB, the LeNet; here the first 10,000 in the
 order of TensorFlow Datasets, which is not that of the original files. Masks are learned; f_b and families of random
-backgrounds stand behind the objects. A third of the objects are drawn in the ink of another background, four in ten in
-the negative of their own; strokes are thicker and thinner, harder and softer than they were. No photographs.
+backgrounds stand behind the objects, these in other greys than they were drawn, one ending where another begins. A
+quarter of the objects are drawn in the ink of another background, four and a half in ten in the negative of their own;
+strokes are thicker and thinner, harder and softer than they were. No photographs.
 experiments/single_source_table.py scores it.
 
 Command: python -m bginv_jax.train --config=experiments/single_source.py --workdir=runs/single_source
@@ -20,10 +21,10 @@ def get_config():
     config.data.image_size = 32
     config.data.channels = 3
     config.classifier, config.classifier_average = "lenet", 0.99
-    config.schedule = ("f:300", "f_m:200", "f+f_b:6500")
-    config.steps = 7000
+    config.schedule = ("f:300", "f_m:200", "f+f_b:17500")
+    config.steps = 18000
     config.augment.update({"rotation": 15.0, "shear": 15.0, "zoom": 0.5, "gamma": 4.0, "blur": 0.3, "elastic": 0.02})
     config.background.families = families.DEVELOPMENT
-    config.background.update({"pictured_share": 0.4375, "plain_share": 0.1875, "ink_share": 0.35})
-    config.background.update({"negative_share": 0.4, "recolour": True})
+    config.background.update({"reshaded": 0.8, "mixed": 0.7, "pictured_share": 0.625, "plain_share": 0.1875})
+    config.background.update({"ink_share": 0.25, "negative_share": 0.45, "recolour": True})
     return config

@@ -8,17 +8,26 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+_SHARPEST = 3.0  # natural logarithm of how much steeper than a picture's range its hardest edge is
+
 
 class Variety(NamedTuple):
-    """What is random in a picture: the zoom of `enlarge`, the gain of `brighten`, the share of `split_greys`."""
+    """What is random in a picture: the zoom of `enlarge`, the gain of `brighten`, and the shares of what follows.
+
+    two_greys: of `split_greys`.
+    reshaded: of `reshade`.
+    mixed: of `mix`.
+    """
 
     zoom: float = 0.0
     gain: float = 0.0
     two_greys: float = 0.0
+    reshaded: float = 0.0
+    mixed: float = 0.0
 
 
 def vary_pictures(keys: jax.Array, pictures: jax.Array, variety: Variety) -> jax.Array:
-    """Pictures varied at random, each by itself: (N, S, S, C)."""
+    """Pictures varied at random, each by itself until they are mixed: (N, S, S, C)."""
 
     def fold(number: int) -> jax.Array:
         return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
@@ -29,6 +38,10 @@ def vary_pictures(keys: jax.Array, pictures: jax.Array, variety: Variety) -> jax
         pictures = brighten(fold(6), pictures, gain=variety.gain)
     if variety.two_greys:
         pictures = split_greys(fold(7), pictures, share=variety.two_greys)
+    if variety.reshaded:
+        pictures = reshade(fold(8), pictures, share=variety.reshaded)
+    if variety.mixed:
+        pictures = mix(fold(9), pictures, share=variety.mixed)
     return pictures
 
 
@@ -82,3 +95,56 @@ def split_greys(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Arra
         return jnp.where(jax.random.bernoulli(chosen_key, share), (grey > split).astype(image.dtype), image)
 
     return jax.vmap(one)(keys, images)
+
+
+def reshade(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
+    """A share of the images with greys that span another range, from any grey to any other, and with colours that fade.
+
+    Random colours differ much in hue and little in light; photographs, and patterns in black and white, the other way
+    round.
+
+    Args:
+      keys: (N,).
+      images: (N, H, W, C).
+      share: of the images, at random. Both ends of the new range, and what is left of the colours, are uniform in
+        [0, 1]; an image of one colour becomes another.
+    """
+
+    def one(key, image):
+        chosen_key, ends_key, colour_key = jax.random.split(key, 3)
+        grey = image.mean(axis=-1, keepdims=True)
+        first, last = jax.random.uniform(ends_key, (2,))
+        shaded = first + (last - first) * _stretched(grey)
+        shaded = jnp.clip(shaded + jax.random.uniform(colour_key) * (image - grey), 0.0, 1.0)
+        return jnp.where(jax.random.bernoulli(chosen_key, share), shaded, image)
+
+    return jax.vmap(one)(keys, images)
+
+
+def mix(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
+    """A share of the images with the next of the batch in their place where the one after that is dark.
+
+    So one background ends and another begins behind one object, as in photographs, along an edge that is hard or soft.
+
+    Args:
+      keys: (N,).
+      images: (N, H, W, C).
+      share: of the images, at random. The third is split at a share of its range between 0.2 and 0.8; the edge lies
+        within a range of its greys between all and a twentieth of it.
+    """
+    following, third = jnp.roll(images, 1, axis=0), jnp.roll(images, 2, axis=0)
+
+    def one(key, image, other, between):
+        chosen_key, split_key, edge_key = jax.random.split(key, 3)
+        split = jax.random.uniform(split_key, minval=0.2, maxval=0.8)
+        sharpness = jnp.exp(jax.random.uniform(edge_key, maxval=_SHARPEST))
+        shown = jnp.clip((_stretched(between.mean(axis=-1, keepdims=True)) - split) * sharpness + 0.5, 0.0, 1.0)
+        mixed = other + shown * (image - other)
+        return jnp.where(jax.random.bernoulli(chosen_key, share), mixed, image)
+
+    return jax.vmap(one)(keys, images, following, third)
+
+
+def _stretched(greys: jax.Array) -> jax.Array:
+    """Greys stretched over [0, 1]; of one grey 0."""
+    return (greys - greys.min()) / jnp.maximum(greys.max() - greys.min(), 1e-3)

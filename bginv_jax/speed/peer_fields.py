@@ -95,6 +95,8 @@ FIELDS: dict[str, str | Only] = {
     "background.zoom": FREE,  # without pictures
     "background.gain": FREE,
     "background.two_greys": FREE,
+    "background.reshaded": FREE,
+    "background.mixed": FREE,
     "background.repeats": FREE,
     "background.copies": Only((0,)),
     "background.pictured_share": Only((0.0,)),
