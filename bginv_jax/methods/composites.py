@@ -66,8 +66,10 @@ def make_set_before(
         targets = _visible(task, batch, shown)
         if ascent:
             asked = jax.tree.map(lambda leaf: layout.split(leaf)[2], targets)
-            painted = (painted_images, x[layout.pictured :], shown[layout.pictured :])
-            x = jnp.concatenate([x[: layout.pictured], search_on(painted_keys, networks, asked, *painted)])
+            among = layout._replace(kept=0)  # what of the batch was composed
+            _, pictured, painted = among.split(x)
+            searched = search_on(painted_keys, networks, asked, painted_images, painted, among.split(shown)[2])
+            x = jnp.concatenate([pictured, searched])
         return jnp.concatenate([kept_images, x]), targets, cost, changed
 
     return set_before
