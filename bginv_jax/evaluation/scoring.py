@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
@@ -205,7 +206,8 @@ def _measured(run: TrainedRun, split: Split, drawn: Sequence[np.ndarray | None])
     measured: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in drawn] for _ in run.seeds]
     for part in _parts(run, split):
         kept = None if all(pattern is None for pattern in drawn) else run.dataset.kept(part)
-        for i, pattern in enumerate(drawn):
+        shown = tqdm(drawn, f"{run.workdir.name}: scoring", unit="background", delay=2, leave=False, disable=None)
+        for i, pattern in enumerate(shown):
             composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
             for trained, found in zip(run.seeds, measured, strict=True):
                 found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
