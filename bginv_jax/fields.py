@@ -201,7 +201,7 @@ FIELDS: dict[str, Field] = {
     "background.reshaded": _number(
         0.0, "share of them whose greys span another range, any to any, and whose colours fade", 0, 1
     ),
-    "background.mixed": _number(0.0, "share of them that another goes on in, where a third one is dark", 0, 1),
+    "background.mixed": _number(0.0, "share of them that end where a third one is dark, and another goes on", 0, 1),
     "background.copies": _number(0, "up to so many more of the object stand in a composite's background", 0, 8),
     "background.pictured_share": _number(0.0, "share of each batch that stands before any of these", 0, 1),
     "background.tiles": _number(2, "a generated background is this many tiles wide and high", 1, 16),

@@ -122,27 +122,28 @@ def reshade(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
 
 
 def mix(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
-    """A share of the images with the next of the batch in their place where the one after that is dark.
+    """A share of the images with the one before them in their place where the one before that is dark.
 
     So one background ends and another begins behind one object, as in photographs, along an edge that is hard or soft.
+    Those before are of the same share of the batch, on a device or in a slice, in a circle.
 
     Args:
       keys: (N,).
       images: (N, H, W, C).
-      share: of the images, at random. The third is split at a share of its range between 0.2 and 0.8; the edge lies
+      share: of the images, at random. The third one is split at a share of its range between 0.2 and 0.8; the edge lies
         within a range of its greys between all and a twentieth of it.
     """
-    following, third = jnp.roll(images, 1, axis=0), jnp.roll(images, 2, axis=0)
+    others, thirds = jnp.roll(images, 1, axis=0), jnp.roll(images, 2, axis=0)
 
-    def one(key, image, other, between):
+    def one(key, image, other, third):
         chosen_key, split_key, edge_key = jax.random.split(key, 3)
         split = jax.random.uniform(split_key, minval=0.2, maxval=0.8)
         sharpness = jnp.exp(jax.random.uniform(edge_key, maxval=_SHARPEST))
-        shown = jnp.clip((_stretched(between.mean(axis=-1, keepdims=True)) - split) * sharpness + 0.5, 0.0, 1.0)
+        shown = jnp.clip((_stretched(third.mean(axis=-1, keepdims=True)) - split) * sharpness + 0.5, 0.0, 1.0)
         mixed = other + shown * (image - other)
         return jnp.where(jax.random.bernoulli(chosen_key, share), mixed, image)
 
-    return jax.vmap(one)(keys, images, following, third)
+    return jax.vmap(one)(keys, images, others, thirds)
 
 
 def _stretched(greys: jax.Array) -> jax.Array:

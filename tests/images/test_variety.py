@@ -87,14 +87,14 @@ def test_colours_fade_where_a_picture_is_reshaded_and_keep_their_hue():
     assert 0.95 < left[:, 0].max() <= 1 + 1e-5
 
 
-def test_of_a_share_the_next_picture_goes_on_where_the_third_is_dark():
+def test_of_a_share_the_picture_before_goes_on_where_the_third_is_dark():
     pictures = np.zeros((300, 2, 32, 1), np.float32)
     pictures[0::3], pictures[1::3] = 0.25, 0.75
     pictures[2::3] = np.linspace(0.1, 0.9, 32)[:, None]
     mixed = np.asarray(mix(_keys(300), jnp.asarray(pictures), share=0.4))
     chosen = (mixed != pictures).any(axis=(1, 2, 3))
     assert chosen.mean() == pytest.approx(0.4, abs=0.085)  # three standard deviations
-    # Of every third picture, 0.75, the next is 0.25 and the third is the ramp, dark at the left.
+    # Before every second of three, 0.75, stand 0.25 and the ramp, dark at the left.
     rows = mixed[1::3][chosen[1::3]][:, 0, :, 0]
     shown = (rows - 0.25) / 0.5
     assert (np.diff(shown, axis=1) >= -1e-6).all()
