@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bginv_jax.images.pixels import stretch
 from bginv_jax.jax_settings import own_settings
 
 Family = Callable[[jax.Array, int], jax.Array]
@@ -68,12 +69,7 @@ def _noise(key: jax.Array, size: int, transfer: Callable[[jax.Array], jax.Array]
     rows, columns = jnp.fft.fftfreq(size) * size, jnp.fft.rfftfreq(size) * size
     frequency = jnp.hypot(rows[:, None], columns)
     spectrum = jnp.fft.rfft2(jax.random.normal(key, (size, size))) * transfer(frequency)
-    return _stretched(jnp.fft.irfft2(spectrum, (size, size)))
-
-
-def _stretched(values: jax.Array) -> jax.Array:
-    low, high = values.min(), values.max()
-    return (values - low) / jnp.maximum(high - low, 1e-6)
+    return stretch(jnp.fft.irfft2(spectrum, (size, size)))
 
 
 def _leaves(key: jax.Array, inside: jax.Array) -> jax.Array:
@@ -96,7 +92,7 @@ def ramp(key: jax.Array, size: int) -> jax.Array:
     """A grey that changes evenly along a direction."""
     keys = jax.random.split(key, 3)
     start, end = _uniform(keys[1], 0, 1), _uniform(keys[2], 0, 1)
-    return start + (end - start) * _stretched(_projected(_pixels(size), _uniform(keys[0], 0, 2 * jnp.pi)))
+    return start + (end - start) * stretch(_projected(_pixels(size), _uniform(keys[0], 0, 2 * jnp.pi)))
 
 
 def smooth(key: jax.Array, size: int) -> jax.Array:

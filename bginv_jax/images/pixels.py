@@ -20,6 +20,12 @@ def as_float(images: SameArray) -> SameArray:
     return images.astype(jnp.float32) / 255 if images.dtype == jnp.uint8 else images
 
 
+def stretch(values: jax.Array) -> jax.Array:
+    """Values stretched over [0, 1]; where they differ by less than a thousandth, hardly."""
+    low, high = values.min(), values.max()
+    return (values - low) / jnp.maximum(high - low, 1e-3)
+
+
 def _margins(inner: Sequence[int], outer: Sequence[int]) -> tuple[int, int]:
     """Rows above and columns left of what is centred in a larger frame."""
     return (outer[0] - inner[0]) // 2, (outer[1] - inner[1]) // 2

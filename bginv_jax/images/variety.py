@@ -8,6 +8,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from bginv_jax.images.pixels import stretch
+
 _SHARPEST = 3.0  # natural logarithm of how much steeper than a picture's range its hardest edge is
 
 
@@ -114,7 +116,7 @@ def reshade(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
         chosen_key, ends_key, colour_key = jax.random.split(key, 3)
         grey = image.mean(axis=-1, keepdims=True)
         first, last = jax.random.uniform(ends_key, (2,))
-        shaded = first + (last - first) * _stretched(grey)
+        shaded = first + (last - first) * stretch(grey)
         shaded = jnp.clip(shaded + jax.random.uniform(colour_key) * (image - grey), 0.0, 1.0)
         return jnp.where(jax.random.bernoulli(chosen_key, share), shaded, image)
 
@@ -139,13 +141,8 @@ def mix(keys: jax.Array, images: jax.Array, *, share: float) -> jax.Array:
         chosen_key, split_key, edge_key = jax.random.split(key, 3)
         split = jax.random.uniform(split_key, minval=0.2, maxval=0.8)
         sharpness = jnp.exp(jax.random.uniform(edge_key, maxval=_SHARPEST))
-        shown = jnp.clip((_stretched(third.mean(axis=-1, keepdims=True)) - split) * sharpness + 0.5, 0.0, 1.0)
+        shown = jnp.clip((stretch(third.mean(axis=-1, keepdims=True)) - split) * sharpness + 0.5, 0.0, 1.0)
         mixed = other + shown * (image - other)
         return jnp.where(jax.random.bernoulli(chosen_key, share), mixed, image)
 
     return jax.vmap(one)(keys, images, others, thirds)
-
-
-def _stretched(greys: jax.Array) -> jax.Array:
-    """Greys stretched over [0, 1]; of one grey 0."""
-    return (greys - greys.min()) / jnp.maximum(greys.max() - greys.min(), 1e-3)
