@@ -1,9 +1,9 @@
 """Scores experiments/single_source.py on other domains: python experiments/single_source_table.py --workdir=DIR
 
-Prints accuracy on MNIST's test digits and on stand-ins for MNIST-M and USPS made of them, which are not the real sets,
-beside what the literature reaches on the real ones. The stand-in for MNIST-M is left out unless --photographs names a
-folder; MNIST-M itself took its photographs from BSDS500. They are for this test alone: train on none of them. Writes
-single_source.jsonl and single_source.md. One minute on two CPU cores.
+Prints accuracy on MNIST's test digits, on stand-ins for MNIST-M and USPS made of them, which are not the real sets, and
+on the same digits drawn by other pens, beside what the literature reaches on the real sets. The stand-in for MNIST-M is
+left out unless --photographs names a folder; MNIST-M itself took its photographs from BSDS500. They are for this test
+alone: train on none of them. Writes single_source.jsonl and single_source.md.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,9 @@ from bginv_jax.images.pixels import crop_to
 
 _FILES = ("single_source.jsonl", "single_source.md")
 _SHAPE = (32, 32, 3)
-_HEADS = {"mnist": "MNIST", "mnist_m": "MNIST-M", "usps": "USPS"}
+_HEADS = {"mnist": "MNIST", "mnist_m": "MNIST-M stand-in", "usps": "USPS stand-in"} | {
+    f"pen_{width}": f"A pen of {width} px" for width in domains.PEN_WIDTHS
+}
 # The real test sets, trained on 10,000 digits of MNIST.
 LITERATURE = {
     "Pro-RandConv (Choi et al. 2023), real sets": {"mnist_m": 82.3, "usps": 93.7},
@@ -54,7 +56,7 @@ def score(workdir: str, photographs: Sequence, *, folder: str | None = None) -> 
                     "method": one.config.method,
                     "seed": one.config.seed,
                     "domain": name,
-                    "stand_in": name != "mnist",
+                    "stand_in": name in ("mnist_m", "usps"),
                     "correct": correct,
                     "count": count,
                     "accuracy": 100 * correct / count,
@@ -65,7 +67,7 @@ def score(workdir: str, photographs: Sequence, *, folder: str | None = None) -> 
 
 def table(found: dict[str, list[dict]]) -> list[list[str]]:
     """Records by workdir as cells: a row for each seed, then the literature's rows."""
-    cells = [["Accuracy (%)", *(head if name == "mnist" else f"{head} stand-in" for name, head in _HEADS.items())]]
+    cells = [["Accuracy (%)", *_HEADS.values()]]
     rows: dict[str, dict[str, float]] = {}
     for workdir, records in found.items():
         for record in records:

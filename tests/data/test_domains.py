@@ -1,5 +1,6 @@
 """The stand-ins for other domains, pixel by pixel, and the table that is drawn of them."""
 
+import itertools
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,10 +79,40 @@ def test_soft_strokes_keep_their_ink_and_lose_their_edge():
     assert abs(soft.mean() - hard.mean()) < 1
 
 
+def test_a_stroke_is_drawn_again_with_a_pen_of_each_width():
+    digits = np.zeros((3, 28, 28, 1), np.uint8)
+    digits[0, 12:15, 4:24] = 255  # 3 pixels wide, around row 13
+    digits[1, 4:24, 9:14] = 180  # 5 wide and grey, around column 11
+    thin, own, wide = domains.redraw(digits, widths=(1, 3, 5))
+    for drawn, width in ((thin, 1), (own, 3), (wide, 5)):
+        assert drawn.shape == (3, 28, 28, 1)
+        rows, columns = drawn[0, :, 8:20, 0] / 255, drawn[1, 8:20, :, 0] / 255  # away from the ends
+        np.testing.assert_allclose(rows.sum(axis=0), width, atol=0.01)
+        np.testing.assert_allclose(columns.sum(axis=1), width, atol=0.01)
+        np.testing.assert_allclose((rows * np.arange(28)[:, None]).sum(axis=0) / rows.sum(axis=0), 13, atol=0.01)
+        np.testing.assert_allclose((columns * np.arange(28)).sum(axis=1) / columns.sum(axis=1), 11, atol=0.01)
+        assert not drawn[2].any()
+    assert thin.max() > 200  # white, whatever grey it was
+    assert wide.max() == 255
+
+
+def test_pens_of_another_width_change_the_ink_and_not_the_place(mnist_5k):
+    digits = crop_to(mnist_5k.test.images[::50], (28, 28))
+    drawn = domains.redraw(digits, widths=domains.PEN_WIDTHS)
+    ink = [pen.mean(axis=(1, 2, 3)) for pen in drawn]
+    assert all((more > less).all() for less, more in itertools.pairwise(ink))
+    assert (ink[1] < digits.mean(axis=(1, 2, 3))).mean() > 0.5
+    assert (ink[2] > digits.mean(axis=(1, 2, 3))).mean() > 0.8
+    thin = drawn[0] > 127
+    assert (digits[thin] > 127).mean() > 0.95  # along the middle of the strokes
+
+
 def test_domains_have_the_size_of_training(mnist_5k):
     digits = crop_to(mnist_5k.test.images[::50], (28, 28))
     plain = domains.make(digits, size=32)
-    assert list(plain) == ["mnist", "usps"]
+    assert list(plain) == ["mnist", "usps", "pen_1", "pen_2", "pen_4", "pen_5"]
+    for width, pen in zip(domains.PEN_WIDTHS, domains.redraw(digits, widths=domains.PEN_WIDTHS), strict=True):
+        np.testing.assert_array_equal(plain[f"pen_{width}"], resize(pen, 32).repeat(3, axis=-1))
     grey = np.full((40, 50, 3), 77, np.uint8)
     made = domains.make(digits, size=32, photographs=[grey])
     for images in made.values():
@@ -98,12 +129,13 @@ def test_domains_have_the_size_of_training(mnist_5k):
 def test_the_table_sets_stand_ins_beside_the_literature():
     table = runpy.run_path(str(TABLE))["table"]
     record = {"method": "proposal", "seed": 3, "stand_in": True, "accuracy": 81.26}
-    cells = table({"runs/a": [record | {"domain": "mnist_m"}, record | {"domain": "mnist", "accuracy": 99.0}]})
+    others = [record | {"domain": "mnist", "accuracy": 99.0}, record | {"domain": "pen_1", "accuracy": 95.56}]
+    cells = table({"runs/a": [record | {"domain": "mnist_m"}, *others]})
     assert cells == [
-        ["Accuracy (%)", "MNIST", "MNIST-M stand-in", "USPS stand-in"],
-        ["runs/a, proposal, seed 3", "99.0", "81.3", "-"],
-        ["Pro-RandConv (Choi et al. 2023), real sets", "-", "82.3", "93.7"],
-        ["MetaCNN (Wan et al. 2022), real sets", "-", "88.3", "89.6"],
+        ["Accuracy (%)", "MNIST", "MNIST-M stand-in", "USPS stand-in", *(f"A pen of {w} px" for w in (1, 2, 4, 5))],
+        ["runs/a, proposal, seed 3", "99.0", "81.3", "-", "95.6", "-", "-", "-"],
+        ["Pro-RandConv (Choi et al. 2023), real sets", "-", "82.3", "93.7", "-", "-", "-", "-"],
+        ["MetaCNN (Wan et al. 2022), real sets", "-", "88.3", "89.6", "-", "-", "-", "-"],
     ]
 
 
@@ -114,8 +146,8 @@ def test_a_trained_lenet_is_scored_on_every_domain(tiny_config, tmp_path):
     write_workdir(tiny_config, tmp_path / "run")
     score = runpy.run_path(str(TABLE))["score"]
     records = score(tmp_path / "run", [np.zeros((32, 32, 3), np.uint8)])
-    assert [record["domain"] for record in records] == ["mnist", "mnist_m", "usps"]
-    assert [record["stand_in"] for record in records] == [False, True, True]
+    assert [record["domain"] for record in records][:3] == ["mnist", "mnist_m", "usps"]
+    assert [record["stand_in"] for record in records] == [False, True, True, *[False] * len(domains.PEN_WIDTHS)]
     test = sources.load(tiny_config.data).test
     assert test.images.shape == (21, 32, 32, 3)
     right = load_predictor(tmp_path / "run")(test.images).argmax(axis=-1) == test.targets
