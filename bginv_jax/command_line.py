@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from bginv_jax.errors import InputError, one_line
 from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices, distributed
+from bginv_jax.training.leaving import SIGNALLED
 from bginv_jax.training.stopping import StoppedError
 
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
@@ -105,6 +107,8 @@ def _parse(argv: list[str]) -> list[str]:
         return flags.FLAGS(argv)
     except OSError:
         raise  # of --help, which prints
+    except SystemExit:  # after it; absl ends with 1
+        sys.exit(0)
     except Exception as error:  # absl has its own errors for flags; config_flags adds whatever the field's type raises
         return _end(_explain(argv, error), status=_WRONG_INPUT)
 
@@ -130,6 +134,9 @@ def _explain(argv: list[str], error: Exception) -> str:
     value = re.search(r"--config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
     if value:
         return f"config.{value[1]} is {value[2]!r}; allowed: {configs.FIELDS[value[1]].allowed}"
+    missing = re.match(r"flag --(\w+)=None: Flag --\1 must have a value", str(error))
+    if missing:
+        return f"--{missing[1]} is not given; expected --{missing[1]}=VALUE (--help lists the flags)"
     return f"{error} (--help lists the flags)"
 
 
@@ -236,6 +243,14 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
         sys.exit(_INTERRUPTED)
 
 
+def _end_by_signals() -> None:
+    """Has SIGTERM and SIGHUP end a command as an error does, so that nothing half written stays."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, _: sys.exit(SIGNALLED + number))
+
+
 def run(
     main: Callable[..., int | None], *, required: Sequence[str], resumes: bool = False, arguments: str = ""
 ) -> None:
@@ -259,10 +274,14 @@ def run(
         with own_settings():
             return main(*argv[1:])
 
+    if sys.stderr is None:  # it was closed before the start; print would take the standard output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments, so that a stray one is named as such
+    if not resumes:
+        _end_by_signals()
     with distributed.leaving_at_once(), _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

@@ -106,6 +106,24 @@ def check_file(path: str | Path, *, field: str) -> Path:
     return file
 
 
+def check_apart(files: Mapping[str, Path], *, folders: Mapping[str, Path]) -> None:
+    """Refuses files that would be written over each other, or stand where a folder has to be; devices take both.
+
+    Args:
+      files, folders: what is written, by the field that says where.
+
+    Raises:
+      InputError: names both fields.
+    """
+    places = {field: os.path.realpath(path) for field, path in (*files.items(), *folders.items())}
+    for field, path in files.items():
+        if path.exists() and not path.is_file():
+            continue
+        for other, place in places.items():
+            if other != field and os.path.commonpath([places[field], place]) == places[field]:
+                raise InputError(f"{field} is {str(path)!r}, where {other} is written, too; expected another path")
+
+
 @contextlib.contextmanager
 def naming(path: str | Path) -> Iterator[None]:
     """Has the errors of the system name `path`; those of a file that is open name none."""

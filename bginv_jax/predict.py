@@ -11,8 +11,10 @@ flags or a wrong workdir, with nothing done; 1 where the system refuses, such as
 from absl import flags
 
 from bginv_jax import command_line, files
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import prediction
 from bginv_jax.evaluation.listing import EXPECTED
+from bginv_jax.images.reading import is_called_picture
 
 
 def main(*arguments: str) -> int:
@@ -21,12 +23,18 @@ def main(*arguments: str) -> int:
         name: files.check_file(value, field=f"--{name}") if value else None
         for name, value in (("output", values.output), ("html", values.html))
     }
+    overlays = files.check_folder(values.overlay, field="--overlay") if values.overlay else None
+    written = {f"--{name}": path for name, path in checked.items() if path}
+    for field, path in written.items():
+        if is_called_picture(path):  # after a flag without its "=", the next of the user's pictures
+            raise InputError(f"{field} is {str(path)!r}, the name of a picture; expected {field}=FILE with another one")
+    files.check_apart(written, folders={"--overlay": overlays} if overlays else {})
     failed = prediction.write(
         arguments,
         values.workdir,
         seed=values.seed,
         form=values.format,
-        overlays=files.check_folder(values.overlay, field="--overlay") if values.overlay else None,
+        overlays=overlays,
         html_count=values.html_count,
         **checked,
     )

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from bginv_jax import config as configs
 from bginv_jax import files
 from bginv_jax.data.dataset import Description
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, first_line
 from bginv_jax.evaluation import model_card, scoring
 from bginv_jax.evaluation.predictors import Trained, find_workdir, load_trained
 from bginv_jax.evaluation.records import is_score, of_seed
@@ -34,6 +34,7 @@ PREDICT, MASK, WEIGHTS, MODEL, CARD = FILES = (
     "README.md",
 )
 PLATFORMS = ("cpu", "cuda")
+_FORMAT = "bginv_jax export"
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,6 +61,37 @@ def to_program(apply: Callable, networks: Networks, description: Description, *,
     return bytes(export.export(jax.jit(program), platforms=PLATFORMS)(images).serialize())
 
 
+def _check_own(output: Path) -> None:
+    """Refuses a folder whose README.md or model.json is somebody else's, such as that of a project."""
+    model, there = output / MODEL, [name for name in (MODEL, CARD) if (output / name).exists()]
+    ours = model.is_file() and f'"format": "{_FORMAT}' in model.read_text(encoding="utf-8", errors="replace")
+    if there and not ours:
+        raise InputError(
+            f"output is {str(output)!r}, whose {' and '.join(there)} no export wrote; expected another folder"
+        )
+
+
+def _programs(trained: Trained, networks: Networks) -> dict[str, bytes]:
+    """The programs by the names of their files.
+
+    Raises:
+      InputError: if a network of the user's own must know how many images there are.
+    """
+    method, description, own = trained.method, trained.description, ":" in trained.config.classifier
+    try:
+        programs = {PREDICT: to_program(method.predict, networks, description, cropped=method.task.on_pixels)}
+    except (TypeError, ValueError) as error:  # of shapes: JAX's own are of these kinds
+        if not own:
+            raise
+        raise InputError(
+            f"network {trained.config.classifier} cannot be exported for any number of images ({first_line(error)}); "
+            "expected one that does not ask for it: x.reshape(x.shape[0], -1), not x.reshape(len(x), -1)"
+        ) from error
+    if method.predict_mask is not None:
+        programs[MASK] = to_program(method.predict_mask, networks, description, cropped=True)
+    return programs
+
+
 def by_path(tree: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
     """Nested variables as arrays by their path: "f/params/Dense_0/kernel"."""
     flat: dict[str, np.ndarray] = {}
@@ -77,10 +109,11 @@ def facts(trained: Trained) -> dict[str, Any]:
     height, width, channels = description.shape
     top, left = (description.size - height) // 2, (description.size - width) // 2
     return {
-        "format": "bginv_jax export, version 1",
+        "format": f"{_FORMAT}, version 1",
         "method": config.method,
         "task": config.task,
         "classes": list(description.class_names or description.pixel_classes),
+        "outputs": {"count": trained.method.task.outputs, "meaning": trained.method.task.meaning},
         "input": {
             "shape": [height, width, channels],
             "dtype": "float32",
@@ -142,7 +175,11 @@ def find_scores(
     fields = {"dataset": str, "method": str, "seed": int, "background": str}
     records = files.read_json_lines(path, fields=fields) if path.is_file() else []
     own = of_seed(records, trained.description.name, trained.config.method, trained.config.seed)
-    records = list(filter(is_score, own))
+    records = [one for one in own if is_score(one) and one.get("steps", trained.steps) == trained.steps]
+    if len(records) < len(own):
+        _LOG.warning(
+            "%s: %d records of other steps than %d, or of no score", path, len(own) - len(records), trained.steps
+        )
     return records, "as evaluate wrote them to the workdir's results.jsonl" if records else reason
 
 
@@ -167,18 +204,17 @@ def write(
       score: whether to score.
 
     Raises:
-      InputError: for a wrong workdir, seed or data set.
+      InputError: for a wrong workdir, seed or data set, and for an output that holds files of these names which no
+        export wrote.
     """
     output = files.check_folder(output, field="output", files=FILES)
+    _check_own(output)
     trained = load_trained(workdir, seed=seed)
+    networks = {name: predicting(variables) for name, variables in trained.networks.items()}
+    contents = _programs(trained, networks)  # known before minutes of scoring
     records, scored = find_scores(
         find_workdir(workdir), trained, source=source, folder=folder, masks=masks, score=score
     )
-    method, description = trained.method, trained.description
-    networks = {name: predicting(variables) for name, variables in trained.networks.items()}
-    contents = {PREDICT: to_program(method.predict, networks, description, cropped=method.task.on_pixels)}
-    if method.predict_mask is not None:
-        contents[MASK] = to_program(method.predict_mask, networks, description, cropped=True)
     contents[WEIGHTS] = save(by_path(networks), metadata={"format": "bginv_jax", "method": trained.config.method})
     model = facts(trained) | {
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in contents.items()},

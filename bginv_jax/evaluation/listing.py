@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.reading import find_pictures, printable
 
 EXPECTED = "picture files, folders of them, or quoted patterns such as 'pictures/**/*.jpg'"
+
+_OWN = "where this command writes; expected another place for what it writes"
 
 
 class Listed(NamedTuple):
@@ -19,9 +21,15 @@ class Listed(NamedTuple):
     error: str = ""
 
 
-def _search(folder: Path, without: str) -> Iterator[Listed]:
+def _is_written(path: str, places: Collection[str]) -> bool:
+    """Whether a path is one of the places that are written, or a file right in one, where overlays lie."""
+    real = os.path.realpath(path)
+    return real in places or (os.path.dirname(real) in places and not os.path.isdir(real))
+
+
+def _search(folder: Path, without: Collection[str]) -> Iterator[Listed]:
     """The pictures in a folder and in those below it, each folder once, wherever links lead."""
-    left, seen, empty = [folder], {without}, True
+    left, seen, empty = [folder], set(without), True
     while left:
         place = left.pop()
         real = os.path.realpath(place)
@@ -30,7 +38,7 @@ def _search(folder: Path, without: str) -> Iterator[Listed]:
         seen.add(real)
         try:
             pictures = find_pictures(place)
-            inner = [path for path in place.iterdir() if not path.name.startswith(".") and path.is_dir()]
+            inner = [path for path in place.iterdir() if not path.name.startswith(".") and os.path.isdir(path)]
         except OSError as error:
             empty = False
             yield Listed(str(place), f"{printable(place)}: {error.strerror or error}")
@@ -42,7 +50,7 @@ def _search(folder: Path, without: str) -> Iterator[Listed]:
         yield Listed(str(folder), f"{printable(folder)}: no picture in this folder or below; hidden files do not count")
 
 
-def list_files(arguments: Sequence[str], *, without: Path | None = None) -> list[Listed]:
+def list_files(arguments: Sequence[str], *, without: Collection[Path] = ()) -> list[Listed]:
     """What the arguments of a command name, each file once, in the order of arguments and then of names.
 
     A file that is named is read whatever its suffix. A folder is searched, with the folders below it, for files with
@@ -51,13 +59,13 @@ def list_files(arguments: Sequence[str], *, without: Path | None = None) -> list
 
     Args:
       arguments: paths; ~ is the user's home.
-      without: a folder in which is not searched.
+      without: folders and files that the command writes: passed over in folders, and where a pattern matches them.
 
     Raises:
-      InputError: for an argument that is blank or "-".
+      InputError: for an argument that is blank or "-", or that means only what the command writes.
     """
     found: dict[str, Listed] = {}
-    passed = "" if without is None else os.path.realpath(without)
+    written = {os.path.realpath(place) for place in without}
     for argument in arguments:
         if not argument.strip() or argument == "-":
             raise InputError(f"an argument is {argument!r}; expected {EXPECTED}")
@@ -67,7 +75,12 @@ def list_files(arguments: Sequence[str], *, without: Path | None = None) -> list
             matches = sorted(glob.glob(name, recursive=True))
             if not matches:
                 found.setdefault(name, Listed(name, f"{printable(name)}: no file matches this pattern"))
+            elif all(_is_written(match, written) for match in matches):
+                raise InputError(f"an argument is {argument!r}, {_OWN}")
+            matches = [match for match in matches if not _is_written(match, written)]
+        elif os.path.realpath(name) in written:
+            raise InputError(f"an argument is {argument!r}, {_OWN}")
         for path in map(Path, matches):
-            for listed in _search(path, passed) if path.is_dir() else [Listed(str(path))]:
+            for listed in _search(path, written) if os.path.isdir(path) else [Listed(str(path))]:
                 found.setdefault(listed.name, listed)
     return list(found.values())

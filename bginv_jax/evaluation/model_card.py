@@ -28,8 +28,14 @@ def load(program):
 
 
 def read(path):
-    """A picture file as one image, fitted as in training."""
-    picture = ImageOps.exif_transpose(Image.open(path)).convert("L" if channels == 1 else "RGB")
+    """A picture file as one image, fitted as in training: upright, white behind what is transparent."""
+    picture = ImageOps.exif_transpose(Image.open(path))
+    if picture.mode[0] in "IF":
+        raise ValueError(f"{path} has more than eight bits a channel; save it with eight")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("L" if channels == 1 else "RGB")
 {fitting}
     return np.asarray(picture, np.float32).reshape(1, height, width, channels) / 255
 
@@ -144,6 +150,7 @@ def render(trained: Trained, model: dict[str, Any], records: Sequence[dict], sco
     task = trained.method.task
     places = "N, height, width" if task.on_pixels else "N"
     gives = f"{'logits' if data.class_names or data.pixel_classes else 'outputs'} ({places}, {task.outputs})"
+    meaning = [f"Of the outputs: {in_markdown(task.meaning)}."] if task.meaning else []
     parts = [
         f"# {title(trained.config.method)} on {in_markdown(data.name)}",
         f"A network for {in_markdown(trained.config.task)} that was trained with bginv_jax: *Background Invariance by "
@@ -162,6 +169,7 @@ def render(trained: Trained, model: dict[str, Any], records: Sequence[dict], sco
         f"images of {data.shape[0]}x{data.shape[1]} pixels. They hold their weights, and run on "
         f"{' and '.join(model['platforms'])} with JAX {model['exported']['versions']['jax']} or one of the half year "
         f"after it. config.data.fit was `{model['input']['fit']}`.",
+        *meaning,
         _LOADING.replace("{fitting}", _FITTING[model["input"]["fit"]]),
         "`weights.safetensors` holds the variables of every network by their path, for programs without JAX; images "
         "are padded first, as `padding` in `model.json` says.",

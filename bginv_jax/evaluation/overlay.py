@@ -18,6 +18,7 @@ _LEAST_SIDE = 256  # of a picture that is looked at by itself, pixels
 _DIMMED = 0.35  # what is left of the brightness where the mask sees no object
 _OUTLINE = (213, 94, 0)
 _LETTERS = 16  # their height, pixels
+_LAST = len(" 100.0 %")  # letters of a caption that stay
 _MARGIN = 6
 _THUMBNAIL = 96
 _QUALITY = 80
@@ -54,13 +55,14 @@ def with_prediction(picture: Image.Image, drawn: Callable[[np.ndarray], np.ndarr
 
 
 def _fitting(text: str, width: int) -> str:
-    """The text in one line of at most `width` pixels, ended with … where it is longer."""
+    """The text in one line of at most `width` pixels; where it is longer … stands before its end, the probability."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     if _font().getlength(line) <= width:
         return line
-    while line and _font().getlength(line + "…") > width:
-        line = line[:-1]
-    return line + "…"
+    start, end = line[:-_LAST], line[-_LAST:]
+    while start and _font().getlength(f"{start}…{end}") > width:
+        start = start[:-1]
+    return f"{start}…{end}"
 
 
 def draw(

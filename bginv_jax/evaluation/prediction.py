@@ -113,6 +113,7 @@ def _write_overlay(outcome: Outcome, folder: Path, number: str, answers: Answers
     assert outcome.values is not None
     stem = files.as_text(Path(outcome.file).stem).encode()[:_STEM_BYTES].decode(errors="ignore")
     stem = "".join(letter if letter.isprintable() and letter not in '\\/:*?"<>|' else "_" for letter in stem)
+    stem = stem.encode(sys.getfilesystemencoding(), "replace").decode(sys.getfilesystemencoding()).replace("?", "_")
     picture = overlay.draw(
         outcome.image, outcome.mask, answers.captions(outcome.values)[0], answers.drawn(outcome.values)
     )
@@ -163,7 +164,7 @@ def write(
     Raises:
       InputError: for a wrong workdir, seed or argument.
     """
-    listed, failed = list_files(arguments, without=overlays), 0
+    listed, failed = list_files(arguments, without=[place for place in (output, overlays, html) if place]), 0
     trained = load_trained(workdir, seed=seed)
     answers, drawn = Answers.of(trained), overlays is not None or html is not None
     gallery = Gallery(answers, count=html_count) if html is not None else None
@@ -171,6 +172,8 @@ def write(
         _LOG.info("method %s has no masks: pictures show the prediction alone", trained.config.method)
     if overlays is not None:
         overlays.mkdir(parents=True, exist_ok=True)
+        if any(overlays.iterdir()):
+            _LOG.warning("%s is not empty: what is there stays beside the new pictures", overlays)
     hidden = not _is_terminal(sys.stderr) or (output is None and _is_terminal(sys.stdout))
     digits = len(str(len(listed)))
     with _lines_to(output) as text, tqdm.tqdm(total=len(listed), unit="file", disable=hidden) as bar:

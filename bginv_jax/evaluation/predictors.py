@@ -25,6 +25,7 @@ from bginv_jax.training import devices as hardware
 from bginv_jax.training.state import split_seeds
 
 _LOG = logging.getLogger(__name__)
+_LOOKS = 10  # at a workdir in which somebody trains
 
 
 class Trained(NamedTuple):
@@ -60,6 +61,19 @@ def find_workdir(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def _restore(workdir: Path, shapes: Callable[[dict], Networks]) -> checkpoints.Trained | None:
+    """As `checkpoints.restore_networks`; who trains there may take away what was listed, and then it looks again."""
+    for left in reversed(range(_LOOKS)):
+        before = set(os.listdir(workdir / "checkpoints"))
+        try:
+            with checkpoints.open_manager(workdir) as manager:
+                return checkpoints.restore_networks(manager, shapes)
+        except (InputError, FileNotFoundError):
+            if not left or set(os.listdir(workdir / "checkpoints")) == before:
+                raise
+    raise AssertionError("the last look returns or raises")
+
+
 @own_settings()
 def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
     """Reads the newest checkpoint of `workdir` that is intact: one Trained for each seed, whose config has that seed.
@@ -84,8 +98,7 @@ def load_seeds(workdir: str | os.PathLike[str]) -> list[Trained]:
         several = len(config.seeds)
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((several, *leaf.shape), leaf.dtype), networks)
 
-    with checkpoints.open_manager(find_workdir(workdir)) as manager:
-        restored = checkpoints.restore_networks(manager, shapes)
+    restored = _restore(find_workdir(workdir), shapes)
     if restored is None:
         raise InputError(f"workdir {workdir} holds no checkpoint; expected a folder that bginv_jax.train wrote")
     (config, description, origin), method = saved(restored.meta)
@@ -275,8 +288,9 @@ def load_pure(
         forks.refuse()
         images = jnp.asarray(images)
         padded = pad_to(as_float(images).astype(jnp.float32), size)
-        some = padded if len(padded) else jnp.zeros((1, *padded.shape[1:]))  # a network need not know what none is
-        outputs = trained.method.predict(variables, some)[: len(padded)].astype(jnp.float32)
+        count = padded.shape[0]  # of jax.export it may be a symbol, which has no len
+        some = jnp.zeros((1, *padded.shape[1:])) if count == 0 else padded  # a network need not know what none is
+        outputs = trained.method.predict(variables, some)[:count].astype(jnp.float32)
         height, width = images.shape[1:3]
         return crop_to(outputs, (height, width)) if trained.method.task.on_pixels else outputs
 

@@ -38,7 +38,9 @@ def write(runs: Sequence[scoring.TrainedRun], output: Path, *, html: Path | None
     """
     scoring.check_distinct(runs)  # known before minutes of scoring
     output = files.check_folder(output, field="output", files=FILES)
-    html = None if html is None else files.check_file(html, field="html")
+    if html is not None:
+        html = files.check_file(html, field="html")
+        files.check_apart({"html": html} | {f"{name} of the output": output / name for name in FILES}, folders={})
     records = [record for run in runs for record in scoring.score(run)]
     trivial = {run.dataset.name: scoring.score_trivial(run) for run in runs}
     records = [*records, *(record for of_dataset in trivial.values() for record in of_dataset)]

@@ -125,11 +125,15 @@ def check_marked(runs: Iterable[TrainedRun]) -> None:
 
 
 def check_distinct(runs: Iterable[TrainedRun]) -> None:
-    """Refuses two runs of one method and seed on the same data set, which a table would mix.
+    """Refuses two runs of one method and seed on the same data set, which a table would mix, and of two measures.
 
     Raises:
       InputError: names them.
     """
+    runs = list(runs)
+    measures = sorted({run.seeds[0].method.task.shown for run in runs})
+    if len(measures) > 1:
+        raise InputError(f"the workdirs are measured by {' and by '.join(measures)}; a table shows one measure")
     keys = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
     for key in keys:
         if keys.count(key) > 1:
@@ -189,7 +193,8 @@ def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict,
     for trained, of_seed in zip(run.seeds, measured, strict=True):
         task = trained.method.task
         for (name, pattern), measures in zip(named, of_seed, strict=True):
-            head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed, **name}
+            head = {"dataset": run.dataset.name, "method": trained.config.method, "seed": trained.config.seed}
+            head |= {"steps": trained.steps, **name}
             records.append(head | record(task, measures))
             if pattern is None and task.classes and (run.dataset.by_class or run.dataset.tests):
                 records[-1]["mean_class_accuracy"] = mean_class_accuracy(measures["accuracy"], split.targets)

@@ -61,13 +61,22 @@ def find_pictures(folder: Path) -> list[Path]:
     Raises:
       OSError: if it is no folder or cannot be read.
     """
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if _shows(name)}
     entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    files = [path for path in entries if not path.is_dir()]
-    pictures = [path for path in files if path.suffix.lower() in suffixes]
+    files = [path for path in entries if not os.path.isdir(path)]  # Path.is_dir raises for a link to a closed place
+    pictures = [path for path in files if is_called_picture(path)]
     if len(pictures) < len(files):
         _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(pictures), len(files) - len(pictures))
     return pictures
+
+
+def is_called_picture(path: Path) -> bool:
+    """Whether a path ends as the name of a picture does, in a suffix of a format that Pillow reads."""
+    return path.suffix.lower() in _suffixes()
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if _shows(name))
 
 
 @functools.cache
@@ -90,7 +99,7 @@ def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> n
     is read; pages of a TIFF that are marked as smaller copies do not count.
 
     Args:
-      path: of the file.
+      path: of the file, as it is: ~ is no home here, since a file may be called so.
       behind: the colour, 0 to 255, over which what is transparent is laid.
 
     Raises:
@@ -98,7 +107,7 @@ def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> n
         names the file in one line.
     """
     try:
-        path = Path(path).expanduser()
+        path = Path(path)
         _check_file(path)
         with _SILENCE, Image.open(path, formats=_formats()) as image:
             _check_image(image)

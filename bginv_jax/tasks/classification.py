@@ -40,6 +40,7 @@ def classification(class_names: Sequence[str] = (), *, smoothing: float = 0.0) -
         record=record,
         describe=lambda logits: [class_names[i] for i in np.argmax(logits, axis=-1)],
         classes=tuple(class_names),
+        meaning="logits of the classes, in the order of their names; softmax makes probabilities of them",
     )
 
 

@@ -69,6 +69,7 @@ class Task:
     on_pixels: whether outputs are (N, S, S, outputs), of the pixels that the network sees; predictors cut them back to
       the native size.
     trivial: who looks at no image, for a line of the table.
+    meaning: what the outputs are, in words, for those who have an exported network and not this package.
     """
 
     outputs: int
@@ -90,6 +91,7 @@ class Task:
     draw: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     on_pixels: bool = False
     trivial: Trivial | None = None
+    meaning: str = ""
 
     def metrics(self, outputs: jax.Array, targets: Targets) -> dict[str, jax.Array]:
         """The loss and all measures as means over the batch, by name."""

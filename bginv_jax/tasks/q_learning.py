@@ -38,6 +38,8 @@ def q_learning(action_names: Sequence[str]) -> Task:
         measures=lambda outputs, targets: {"value_error": jnp.abs(errors(outputs, targets))},
         shown="share_of_best",
         describe=lambda outputs: [action_names[i] for i in np.argmax(outputs, axis=-1)],
+        columns=tuple(action_names),
+        meaning="what each action is worth, the best is taken: " + ", ".join(action_names),
     )
 
 

@@ -25,6 +25,7 @@ def regression(target_shape: tuple[int, ...] = ()) -> Task:
         measures=lambda outputs, targets: {"mean_absolute_error": jnp.abs(errors(outputs, targets)).mean(axis=-1)},
         shown="mean_absolute_error",
         larger_is_better=False,
+        meaning="the numbers of a target of training, in its order and units",
     )
 
 

@@ -95,6 +95,8 @@ def rotation() -> Task:
         columns=("angle_degrees",),
         numbers=lambda outputs: np.asarray(angles(outputs))[:, np.newaxis],
         draw=draw,
+        meaning="sine and cosine, times any length, of the angle by which the object is turned, anticlockwise: "
+        "arctan2(first, second)",
         trivial=Trivial("The mean angle", lambda targets: np.asarray(directions(targets)).mean(axis=0)),
     )
 

@@ -179,6 +179,7 @@ def segmentation(classes: Sequence[str], *, smoothing: float = 0.0) -> Task:
         move=move,
         visible=visible,
         on_pixels=True,
+        meaning="logits of each pixel's class, in the order of their names: " + ", ".join(classes),
         describe=describe,
         columns=tuple(f"share_{name}" for name in classes),
         numbers=shares,

@@ -1,11 +1,14 @@
 """Which files the arguments of a command mean."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation.listing import Listed, list_files
+from bginv_jax.images.reading import read_picture
 
 
 @pytest.fixture
@@ -73,7 +76,39 @@ def test_a_folder_that_cannot_be_read_says_so(folder):
 
 
 def test_a_folder_that_is_written_is_not_searched(folder):
-    assert _names(list_files([str(folder)], without=folder / "in ner"), folder) == ["a.JPG", "b.png"]
+    assert _names(list_files([str(folder)], without=[folder / "in ner"]), folder) == ["a.JPG", "b.png"]
+
+
+def test_what_the_command_writes_is_matched_by_no_pattern(folder):
+    written = [folder / "in ner", folder / "notes.txt"]  # overlays, and a file of lines
+    assert _names(list_files([f"{folder}/**/*.png"], without=written), folder) == ["b.png"]
+    assert _names(list_files([f"{folder}/*"], without=written), folder) == ["a.JPG", "b.png"]
+    (folder.parent / "link").symlink_to(folder / "in ner")
+    assert _names(list_files([f"{folder}/**/*"], without=[folder.parent / "link"]), folder)[:2] == ["a.JPG", "b.png"]
+    assert len(list_files([f"{folder}/b.png", f"{folder}/in ner/c[1].png"], without=[folder])) == 2  # they are named
+
+
+@pytest.mark.parametrize("argument", ["in ner", "in ner/", "in ner/*.png", "notes.*", "notes.txt"])
+def test_nothing_is_read_where_the_command_writes_alone(folder, argument):
+    with pytest.raises(InputError, match="^an argument is '.*', where this command writes; expected another place"):
+        list_files([f"{folder}/b.png", f"{folder}/{argument}"], without=[folder / "in ner", folder / "notes.txt"])
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".png", "closed/b.png"])
+def test_a_path_that_the_system_refuses_stops_no_other(folder, name, monkeypatch):
+    real = Path.stat
+
+    def stat(path, **options):  # as for a folder that only others may enter; root may
+        if "closed" in path.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert len(list_files([f"{folder}/b.png", f"{folder}/{name}", f"{folder}/a.JPG"])) == 3
+    (folder / "closed").symlink_to("elsewhere")
+    assert _names(list_files([str(folder)]), folder)[:2] == ["a.JPG", "b.png"]
+    with pytest.raises(InputError, match="Permission denied|File name too long"):
+        read_picture(f"{folder}/{name}")
 
 
 @pytest.mark.parametrize("argument", ["", " ", "-"])

@@ -1,5 +1,6 @@
 """The card's order, its markup and its code."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,10 @@ from bginv_jax import config as configs
 from bginv_jax.data.dataset import Description
 from bginv_jax.evaluation import exporting, model_card, prediction
 from bginv_jax.evaluation.predictors import Trained
+from bginv_jax.images.reading import read_picture
 from bginv_jax.methods.registry import make_method
+from bginv_jax.tasks.q_learning import q_learning
+from bginv_jax.tasks.rotation import rotation
 
 
 def _trained(shape=(12, 12, 1), fit="stretch", classes=("a", "b"), name="tiny"):
@@ -23,6 +27,15 @@ def _trained(shape=(12, 12, 1), fit="stretch", classes=("a", "b"), name="tiny"):
 def _render(trained, records=(), scored="not asked for"):
     model = exporting.facts(trained) | {"files": {}}
     return model_card.render(trained, json.loads(json.dumps(model)), records, scored)
+
+
+def _reader(trained, folder, monkeypatch):
+    """The card's own function of a picture file's path, in the folder of its model.json."""
+    (folder / "model.json").write_text(json.dumps(exporting.facts(trained)), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(_render(trained).partition("```python\n")[2].partition("predict = load")[0], names)
+    return names["read"]
 
 
 def test_the_worst_comes_first_whatever_is_better():
@@ -51,19 +64,41 @@ def test_markup_in_names_is_text():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [(40, 24), (24, 41)])
 def test_its_code_reads_pictures_as_predict_does(fit, channels, size, tmp_path, monkeypatch):
-    trained = _trained(shape=(12, 12, channels), fit=fit)
-    text = _render(trained)
+    read = _reader(_trained(shape=(12, 12, channels), fit=fit), tmp_path, monkeypatch)
     picture = Image.fromarray(np.random.RandomState(0).randint(0, 255, (*size, 3)).astype(np.uint8))
     picture.save(tmp_path / "a.png")
-    (tmp_path / "model.json").write_text(json.dumps(exporting.facts(trained)), encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(text.partition("```python\n")[2].partition("predict = load")[0], names)
     expected = prediction.fit_to(np.asarray(picture), (12, 12, channels), fit) / 255
-    found = names["read"]("a.png")
+    found = read("a.png")
     assert found.shape == (1, 12, 12, channels)
     assert found.dtype == np.float32
     if fit == "pad":
         assert np.abs(found[0] - expected).mean() < 0.01
     else:
         np.testing.assert_allclose(found[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_its_code_lays_white_behind_what_is_transparent_as_predict_does(mode, tmp_path, monkeypatch):
+    read = _reader(_trained(shape=(12, 12, 3)), tmp_path, monkeypatch)
+    pixels = np.random.RandomState(0).randint(0, 255, (12, 12, 4)).astype(np.uint8)
+    picture = Image.fromarray(pixels[..., :3]).convert(mode) if mode != "RGBA" else Image.fromarray(pixels, "RGBA")
+    if mode == "LA":
+        picture.putalpha(Image.fromarray(pixels[..., 3]))
+    suffix = "jpg" if mode == "CMYK" else "png"
+    picture.save(tmp_path / f"a.{suffix}", **({"transparency": 3} if mode == "P" else {}))
+    found = read(f"a.{suffix}")[0]
+    np.testing.assert_allclose(found, read_picture(tmp_path / f"a.{suffix}") / 255, atol=1.5 / 255)
+    Image.fromarray(pixels[..., 0].astype(np.uint16) * 256).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"deep.png has more than eight bits a channel; save it with eight"):
+        read("deep.png")
+
+
+def test_it_says_what_the_outputs_are():
+    assert "Of the outputs: logits of the classes, in the order of their names" in _render(_trained())
+    for task, words in ((rotation(), "arctan2(first, second)"), (q_learning(["left", "stay"]), "taken: left, stay")):
+        trained = _trained()
+        trained = trained._replace(method=dataclasses.replace(trained.method, task=task))
+        assert words in _render(trained).replace("\\", "")
+        facts = exporting.facts(trained)["outputs"]
+        assert facts["count"] == 2
+        assert facts["meaning"].endswith(words)

@@ -43,10 +43,10 @@ def test_captions_have_glyphs_in_many_scripts(text):
     assert (drawn != missing).any()
 
 
-def test_long_captions_end_in_dots_and_lines_are_joined():
-    line = overlay._fitting("a\nb\t" + "word " * 100, 200)
+def test_long_captions_are_cut_before_their_end_and_lines_are_joined():
+    line = overlay._fitting("a\nb\t" + "word " * 100 + "97.3 %", 200)
     assert line.startswith("a b word")
-    assert line.endswith("…")
+    assert line.endswith("… 97.3 %") or line.endswith("…d 97.3 %")  # the probability, whole
     assert overlay._font().getlength(line) <= 200
     assert overlay._fitting("short", 200) == "short"
 
