@@ -243,12 +243,18 @@ def _ends_well(*, resumes: bool) -> Iterator[None]:
         sys.exit(_INTERRUPTED)
 
 
-def _end_by_signals() -> None:
-    """Has SIGTERM and SIGHUP end a command as an error does, so that nothing half written stays."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, lambda number, _: sys.exit(SIGNALLED + number))
+@contextlib.contextmanager
+def _ends_by_signals() -> Iterator[None]:
+    """In it SIGTERM and SIGHUP end a command as an error does, so that nothing half written stays."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heard = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # not what nohup ignores
+    for number in heard:
+        signal.signal(number, lambda number, _: sys.exit(SIGNALLED + number))
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def run(
@@ -281,7 +287,6 @@ def run(
             stream.reconfigure(errors="backslashreplace")  # a locale may lack ± or the letters of a class name
     flags.mark_flags_as_required(required)
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments, so that a stray one is named as such
-    if not resumes:
-        _end_by_signals()
-    with distributed.leaving_at_once(), _ends_well(resumes=resumes):
+    signals = contextlib.nullcontext() if resumes else _ends_by_signals()  # a training has its own
+    with signals, distributed.leaving_at_once(), _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

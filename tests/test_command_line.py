@@ -137,6 +137,47 @@ def test_a_full_disk_below_what_is_printed_is_one_line(program, flag, unbuffered
     assert result.stderr == f"error: standard output: {os.strerror(errno.ENOSPC)}\n"
 
 
+SLOW = """
+import sys, time
+from pathlib import Path
+from absl import flags
+from bginv_jax import command_line, files
+def main():
+    with files.replacing(flags.FLAGS.output) as whole:
+        whole.write_text("half")
+        print("ready", flush=True)
+        time.sleep(60)
+command_line.define_path("output", None, "Somewhere.")
+command_line.run(main, required=["output"])
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_half_written(tmp_path, name):
+    (tmp_path / "slow.py").write_text(SLOW, encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    command = [sys.executable, str(tmp_path / "slow.py"), f"--output={tmp_path}/out/file"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        assert os.listdir(tmp_path / "out")
+        number = getattr(signal, name)
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_without_a_standard_error_no_complaint_stands_among_the_lines(program):
+    command = '"$1" "$2" --nothing=3 2>&-'
+    result = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, program],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, b"")
+
+
 CONFIG = "--config=experiments/mnist_5k_vanilla.py"
 
 
@@ -144,6 +185,8 @@ CONFIG = "--config=experiments/mnist_5k_vanilla.py"
     ("words", "message"),
     [
         (("bginv_jax.train", CONFIG, "--workdir="), "--workdir is ''; expected a path"),
+        (("bginv_jax.train", CONFIG), "--workdir is not given; expected --workdir=VALUE"),
+        (("bginv_jax.export", "--workdir=w"), "--output is not given; expected --output=VALUE"),
         (("bginv_jax.train", CONFIG, "--workdir=setup.cfg"), "--workdir is 'setup.cfg', a file; expected a folder"),
         (("bginv_jax.train", "--config=tests", "--workdir=w"), "'tests' is a folder; expected a Python file"),
         (("bginv_jax.benchmark", "--config.foo=1"), "config.foo is unknown"),

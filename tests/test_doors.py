@@ -55,6 +55,7 @@ def test_help_lists_every_field():
     ):
         result = run_door(module, "--help")
         assert all(word in result.stdout for word in words), result.stdout
+        assert result.returncode == 0
 
 
 def test_a_second_start_compiles_nothing(tiny_folder, tmp_path):
@@ -175,6 +176,10 @@ def test_predict_does_what_it_can_and_its_status_tells(workdir, tmp_path):
         (("-",), "error: an argument is '-'; expected picture files, folders of them, or quoted patterns"),
         (("a.png", "--output=setup.cfg/x"), "error: --output is 'setup.cfg/x', which cannot be written"),
         (("a.png", "--html_count=0"), "html_count"),
+        (("--output", "a.png", "b.png"), "error: --output is 'a.png', the name of a picture; expected --output=FILE"),
+        (("b.png", "--html=c.TIFF"), "error: --html is 'c.TIFF', the name of a picture; expected --html=FILE"),
+        (("a.png", "--output=o", "--html=o"), "error: --output is 'o', where --html is written, too"),
+        (("a.png", "--html=o", "--overlay=o"), "error: --html is 'o', where --overlay is written, too"),
     ],
 )
 def test_predict_refuses_what_it_cannot_do(tmp_path, flags, message):

@@ -85,6 +85,32 @@ def test_what_stands_where_something_is_written_is_known_beforehand(place):
     assert files.check_file(os.devnull, field="--html") == Path(os.devnull)
 
 
+@pytest.mark.parametrize("html", ["page", "folder/../page", "page/below", "link"])
+def test_outputs_that_would_be_written_over_each_other_are_refused(place, html):
+    (place / "link").symlink_to("page")
+    with pytest.raises(InputError, match="^--(html|output) is '.*', where --(html|output) is written, too; "):
+        files.check_apart({"--output": place / "page", "--html": place / html}, folders={})
+    for folder in ("page", "page/below"):
+        with pytest.raises(
+            InputError, match="^--output is '.*page', where --overlay is written, too; expected another"
+        ):
+            files.check_apart({"--output": place / "page"}, folders={"--overlay": place / folder})
+
+
+def test_outputs_beside_each_other_are_not(place):
+    outputs = {"--output": place / "page.csv", "--html": place / "page"}
+    files.check_apart(outputs, folders={"--overlay": place / "page2"})
+    files.check_apart(outputs, folders={"--overlay": place})  # in whose folder they may be
+    null = Path(os.devnull)
+    files.check_apart({"--output": null, "--html": null}, folders={})
+
+
+@pytest.mark.parametrize("name", results.FILES)
+def test_the_page_is_no_other_result(name, tmp_path):
+    with pytest.raises(InputError, match=f"^html is '.*{name}', where {name} of the output is written, too"):
+        results.write([], tmp_path, html=tmp_path / name)
+
+
 @pytest.mark.parametrize(
     "write",
     [

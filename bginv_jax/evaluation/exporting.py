@@ -177,9 +177,8 @@ def find_scores(
     own = of_seed(records, trained.description.name, trained.config.method, trained.config.seed)
     records = [one for one in own if is_score(one) and one.get("steps", trained.steps) == trained.steps]
     if len(records) < len(own):
-        _LOG.warning(
-            "%s: %d records of other steps than %d, or of no score", path, len(own) - len(records), trained.steps
-        )
+        passed = len(own) - len(records)
+        _LOG.warning("%s: %d records are no scores of step %d, and passed over", path, passed, trained.steps)
     return records, "as evaluate wrote them to the workdir's results.jsonl" if records else reason
 
 

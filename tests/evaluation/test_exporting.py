@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -203,8 +204,43 @@ def test_without_the_data_the_scores_are_those_of_evaluate_or_none(module_config
     records, how = exporting.find_scores(workdir, trained, **options, score=True)
     assert records == [mine]
     assert "results.jsonl" in how
+    (workdir / "results.jsonl").write_text("".join(json.dumps(mine | {"steps": n}) + "\n" for n in (3, trained.steps)))
+    records, _ = exporting.find_scores(workdir, trained, **options, score=True)
+    assert records == [mine | {"steps": trained.steps}]  # the others are of the network as it was before
+    assert f"1 records are no scores of step {trained.steps}, and passed over" in caplog.text
     with pytest.raises(InputError, match="nowhere/train-images-idx3-ubyte is missing"):
         exporting.find_scores(workdir, trained, source="idx:/nowhere", folder=None, score=True)
+
+
+@pytest.mark.parametrize("name", ["README.md", "model.json"])
+def test_files_that_no_export_wrote_stay(workdir, folder, tmp_path, name):
+    (tmp_path / name).write_text('{"format": "mine"}', encoding="utf-8")
+    with pytest.raises(InputError, match=f"whose {name} no export wrote; expected another folder"):
+        exporting.write(workdir, tmp_path, score=False)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (folder / "README.md").exists()
+    exporting._check_own(folder)  # one export over another
+
+
+class CountingImages(nn.Module):
+    """A network that asks how many images there are, which a program for any number cannot tell."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.outputs)(x.reshape(len(x), -1))
+
+
+def test_a_network_that_asks_for_the_number_of_images_is_named_before_scoring(module_config, tmp_path, monkeypatch):
+    config = changed(module_config, method="vanilla", schedule=("f:1",), classifier=f"{__name__}:CountingImages")
+    workdir = write_workdir(config, tmp_path / "run")
+    monkeypatch.setattr(exporting, "find_scores", None)
+    with pytest.raises(
+        InputError, match=r"CountingImages cannot be exported for any number .* x.reshape\(x.shape\[0\]"
+    ):
+        exporting.write(workdir, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_of_another_method_do_not_stay(module_config, tmp_path):

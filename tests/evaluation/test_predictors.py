@@ -6,17 +6,20 @@ import multiprocessing
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import ml_dtypes
 import numpy as np
 import pytest
+from jax import export
 from jax import numpy as jnp
 
 import bginv_jax
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
+from bginv_jax.training import checkpoints
 from tests.conftest import changed, door, write_workdir
 from tests.xla_flags import QUICK
 
@@ -175,6 +178,25 @@ def test_a_workdir_is_named_in_many_ways(workdir, images, logits, monkeypatch):
     np.testing.assert_array_equal(bginv_jax.load_predictor(".")(images[:2]), logits[:2])
 
 
+def test_a_checkpoint_that_a_training_takes_away_is_looked_for_again(workdir, images, logits, monkeypatch):
+    real, steps = checkpoints.restore_networks, iter(["7", "8"])
+    newer = [Path(workdir) / "checkpoints" / step for step in ("7", "8")]
+
+    def restore(manager, shapes):  # what was listed is gone, and a newer one there
+        if (step := next(steps, None)) is None:
+            return real(manager, shapes)
+        (Path(workdir) / "checkpoints" / step).mkdir()
+        raise (FileNotFoundError if step == "7" else InputError)("gone")
+
+    monkeypatch.setattr(checkpoints, "restore_networks", restore)
+    np.testing.assert_array_equal(bginv_jax.load_predictor(workdir)(images), logits)
+    for folder in newer:
+        folder.rmdir()
+    monkeypatch.setattr(checkpoints, "restore_networks", lambda *_: (_ for _ in ()).throw(InputError("damaged")))
+    with pytest.raises(InputError, match="^damaged$"):  # where nobody trains it is told at once
+        bginv_jax.load_predictor(workdir)
+
+
 def test_each_seed_has_its_own_predictor(module_config, workdir, tmp_path, images, logits):
     write_workdir(changed(module_config, seeds=(0, 4)), tmp_path)
     first, same, other = (bginv_jax.load_predictor(tmp_path, seed=seed)(images) for seed in (None, 0, 4))
@@ -308,6 +330,14 @@ def test_the_pure_function_takes_no_images(pure, images):
         assert function(variables, images[:0]).dtype == np.float32
     gradients = jax.jit(jax.grad(lambda variables: apply(variables, images[:0]).sum()))(variables)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradients))
+
+
+def test_the_pure_function_is_exported_for_any_number_of_images(pure, images, logits):
+    apply, variables = pure
+    (batch,) = export.symbolic_shape("batch")
+    shape = jax.ShapeDtypeStruct((batch, *images.shape[1:]), np.uint8)
+    program = export.export(jax.jit(lambda images: apply(variables, images)))(shape)
+    np.testing.assert_allclose(program.call(images), logits, atol=1e-5)
 
 
 def test_the_pure_function_is_mapped(pure, images, logits):

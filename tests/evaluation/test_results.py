@@ -1,5 +1,6 @@
 """All that an evaluation writes, of several workdirs, in a program with settings of its own."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,6 +9,7 @@ from skimage import io
 
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import results, scoring
+from bginv_jax.tasks.rotation import rotation
 from tests.conftest import changed, write_workdir
 
 
@@ -52,4 +54,13 @@ def test_the_same_run_twice_is_refused_before_it_is_scored(workdirs, tmp_path):
     runs = scoring.load([workdirs[1]] * 2)
     with pytest.raises(InputError, match="two of the workdirs hold idx:tiny, proposal, seed 0; expected each once"):
         results.write(runs, tmp_path / "output")
+    assert not (tmp_path / "output").exists()
+
+
+def test_runs_of_two_measures_are_refused_before_they_are_scored(workdirs, tmp_path):
+    (run,) = scoring.load([workdirs[1]])
+    (trained,) = run.seeds
+    other = trained._replace(method=dataclasses.replace(trained.method, task=rotation()))
+    with pytest.raises(InputError, match="measured by accuracy and by mean_absolute_error; a table shows one measure"):
+        results.write([run, run._replace(seeds=[other])], tmp_path / "output")
     assert not (tmp_path / "output").exists()
