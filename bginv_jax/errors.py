@@ -1,9 +1,10 @@
 """The error of the project's own complaints, which tells them from the errors of the libraries below."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _MOST_LETTERS = 4000  # of a message; a value or a name may be megabytes
+_NAMED = 10  # things in a message
 _FIRST_LETTERS = 200  # of what another library says
 
 
@@ -19,6 +20,12 @@ def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = one_line(lines[0]) if lines else type(error).__name__
     return line if len(line) <= _FIRST_LETTERS else f"{line[: _FIRST_LETTERS - 3]}..."
+
+
+def some(things: Iterable[object]) -> str:
+    """The first ten of any number of things, for a message, and how many more there are."""
+    names = list(map(str, things))
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -15,7 +15,7 @@ from skimage import transform
 from bginv_jax.backgrounds.patterns import with_halo
 from bginv_jax.data import rows
 from bginv_jax.data.description import Description
-from bginv_jax.errors import InputError, one_line
+from bginv_jax.errors import InputError, one_line, some
 from bginv_jax.files import as_text
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import crop_to, pad_to
@@ -23,7 +23,7 @@ from bginv_jax.networks.contract import padded_size
 
 _LOG = logging.getLogger(__name__)
 
-_NAMED = 10  # classes; a warning does not list hundreds
+_MUCH_LARGER = 2  # times the side that is asked for
 _RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
@@ -158,6 +158,16 @@ def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
     return np.concatenate(resized)
 
 
+def fit_large(config: ConfigDict, image: np.ndarray) -> np.ndarray:
+    """An image (H, W, C) as `make_dataset` will fit it where it is much larger, so that no set of such is held."""
+    size = config.image_size
+    if not size or max(image.shape[:2]) <= _MUCH_LARGER * size:
+        return image
+    if config.fit == "stretch":
+        return resize(image[None], size)[0]
+    return fit_picture(image, size=size, fit=config.fit, channels=0)
+
+
 def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Images with the size and channels that the config asks for: (N, H, W, C)."""
     shapes = {image.shape for image in images}
@@ -187,11 +197,8 @@ def _warn_of_classes(name: str, class_names: Sequence[str], train: np.ndarray, t
     tested = np.intersect1d(absent, test)
     for labels, what in ((absent, "no training image"), (tested, "test images but no training image")):
         if len(labels):
-            named = ", ".join(class_names[label] for label in labels[:_NAMED])
-            more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-            _LOG.warning(
-                "data set %s: %d of %d classes have %s: %s%s", name, len(labels), len(class_names), what, named, more
-            )
+            named = some(class_names[label] for label in labels)
+            _LOG.warning("data set %s: %d of %d classes have %s: %s", name, len(labels), len(class_names), what, named)
 
 
 def make_dataset(

@@ -16,13 +16,11 @@ from ml_collections import ConfigDict
 
 from bginv_jax.data import pictures
 from bginv_jax.data.dataset import Dataset, Split
-from bginv_jax.errors import InputError, MissingDataError, one_line
+from bginv_jax.errors import InputError, MissingDataError, one_line, some
 from bginv_jax.files import as_text
-from bginv_jax.images.reading import find_pictures, printable
+from bginv_jax.images.reading import find_pictures, is_called_picture, printable
 
 _LOG = logging.getLogger(__name__)
-
-_NAMED = 10  # things in a message
 
 
 class _Listing(NamedTuple):
@@ -39,7 +37,7 @@ def load(config: ConfigDict, name: str) -> Dataset:
       InputError: names the folder or the files at fault and what was expected.
     """
     root = Path(os.path.expanduser(name))
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise MissingDataError(f"config.data.source is 'folder:{name}', which is no folder; expected train/CLASS/*")
     train = _list(_inside(root, config.train_split, "config.data.train_split"))
     classes = tuple(train.files)
@@ -83,32 +81,30 @@ def load(config: ConfigDict, name: str) -> Dataset:
     )
 
 
-def _named_tests(tests: Iterable[str]) -> dict[str, str]:
-    """config.data.tests by name: NAME is a folder beside `train`, NAME:PATH any other."""
-    return {name: path if colon else name for name, colon, path in (test.partition(":") for test in tests)}
+def _named_tests(tests: Iterable[str]) -> dict[str, str | None]:
+    """The paths of config.data.tests by name: NAME alone, with None, is a folder beside `train`, NAME:PATH any."""
+    return {name: path if colon else None for name, colon, path in (test.partition(":") for test in tests)}
 
 
 def _inside(root: Path, name: str, field: str) -> Path:
     folder = root / name
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
-    there = _some(sorted(printable(path.name) for path in root.iterdir() if path.is_dir() and path.name[:1] != "."))
+    there = some(
+        sorted(printable(path.name) for path in root.iterdir() if os.path.isdir(path) and path.name[:1] != ".")
+    )
     raise InputError(
         f"{field} is {name!r}, which is no folder in {printable(root)}; there {f'are {there}' if there else 'is none'}"
     )
 
 
-def _place_of_test(root: Path, name: str, path: str) -> Path:
-    if path == name:
+def _place_of_test(root: Path, name: str, path: str | None) -> Path:
+    if path is None:
         return _inside(root, name, "config.data.tests")
     folder = Path(os.path.expanduser(path))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"config.data.tests has {f'{name}:{path}'!r}, which is no folder; expected one of CLASS/*")
     return folder
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _class_name(folder: Path) -> str:
@@ -120,7 +116,10 @@ def _list(folder: Path) -> _Listing:
     """The classes of a folder in the order of their names, and their files."""
     try:
         entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        folders = [path for path in entries if path.is_dir()]
+        folders = [path for path in entries if os.path.isdir(path)]
+        lost = [path for path in entries if not os.path.exists(path) and not is_called_picture(path)]
+        if lost:  # a disk that is not mounted would be a class less
+            raise InputError(f"{printable(lost[0])} is a link to nothing; expected the folder of a class")
         stray = find_pictures(folder)
         found: dict[str, Path] = {}
         for path in sorted(folders):
@@ -130,8 +129,12 @@ def _list(folder: Path) -> _Listing:
         files = {name: find_pictures(found[name]) for name in sorted(found)}
     except OSError as error:
         raise InputError(f"{printable(error.filename or folder)}: {error.strerror}; expected a folder") from error
+    for name, place in found.items():
+        inner = [path.name for path in place.iterdir() if path.name[:1] != "." and os.path.isdir(path)]
+        if inner:
+            _LOG.warning("%s: folders in the class %s, passed over with what they hold: %s", folder, name, some(inner))
     if stray:
-        _LOG.warning("%s: %d pictures of no class, passed over: %s", folder, len(stray), _some([p.name for p in stray]))
+        _LOG.warning("%s: %d pictures of no class, passed over: %s", folder, len(stray), some([p.name for p in stray]))
     return _Listing(folder, files)
 
 
@@ -140,31 +143,46 @@ def _check_classes(test: _Listing, train: _Listing) -> None:
     unknown = [name for name, files in test.files.items() if name not in train.files and files]
     if unknown:
         raise InputError(
-            f"{printable(test.folder)} holds classes that {printable(train.folder)} lacks: {_some(unknown)}; expected "
-            f"some of {_some(list(train.files))}"
+            f"{printable(test.folder)} holds classes that {printable(train.folder)} lacks: {some(unknown)}; expected "
+            f"some of {some(list(train.files))}"
         )
     absent = [name for name in train.files if not test.files.get(name)]
     if len(absent) == len(train.files):
         raise InputError(f"{printable(test.folder)} holds no picture; expected CLASS/* as {printable(train.folder)}")
     if absent:
-        _LOG.warning("%s: no picture of %d classes: %s", test.folder, len(absent), _some(absent))
+        _LOG.warning("%s: no picture of %d classes: %s", test.folder, len(absent), some(absent))
+
+
+def _stem(path: Path) -> str:
+    """A file's name without its suffix, in one spelling (NFC)."""
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def _list_masks(listing: _Listing, roots: Sequence[str]) -> dict[Path, Path]:
     """The file of each picture's true mask, of the same name but for its suffix; {} where no root has such a folder."""
     there = [Path(os.path.expanduser(root)) / listing.folder.name for root in roots]
-    there = [folder for folder in there if folder.is_dir()]
+    there = [folder for folder in there if os.path.isdir(folder)]
     if not there:
         return {}
     masks: dict[Path, Path] = {}
-    for files in listing.files.values():
-        folders = [folder / files[0].parent.name for folder in there] if files else []
-        found = {mask.stem: mask for folder in folders if folder.is_dir() for mask in find_pictures(folder)}
-        masks |= {path: found[path.stem] for path in files if path.stem in found}
+    by_class: dict[str, dict[str, Path]] = {}
+    for folder in (inner for place in there for inner in sorted(place.iterdir()) if os.path.isdir(inner)):
+        by_class.setdefault(_class_name(folder), {}).update({_stem(mask): mask for mask in find_pictures(folder)})
+    for name, files in listing.files.items():
+        stems: dict[str, Path] = {}
+        for path in files:
+            other = stems.setdefault(_stem(path), path)
+            if other is not path:
+                raise InputError(
+                    f"{printable(other)} and {printable(path)} would have one mask; expected names that differ by more "
+                    "than the suffix"
+                )
+        found = by_class.get(name, {})
+        masks |= {path: found[stem] for stem, path in stems.items() if stem in found}
     absent = [path for files in listing.files.values() for path in files if path not in masks]
     if absent:
         raise InputError(
-            f"{printable(absent[0])} has no mask in {_some(list(map(printable, there)))}, nor have {len(absent) - 1} "
+            f"{printable(absent[0])} has no mask in {some(list(map(printable, there)))}, nor have {len(absent) - 1} "
             "other pictures; expected CLASS/NAME of any suffix for each"
         )
     return masks

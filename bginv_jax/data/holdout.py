@@ -1,6 +1,7 @@
 """The validation split: images that are cut from those to train on, so that a training is watched without the test."""
 
 import dataclasses
+import logging
 from collections.abc import Iterator
 
 import jax
@@ -11,6 +12,8 @@ from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.data.pictures import cache_folder
 from bginv_jax.errors import InputError
 
+_LOG = logging.getLogger(__name__)
+
 
 def _choose(targets: object, count: int, total: int, *, labelled: bool) -> np.ndarray:
     """Which of `total` images are held out: bool (total,), of each class its share, where targets are labels."""
@@ -20,6 +23,10 @@ def _choose(targets: object, count: int, total: int, *, labelled: bool) -> np.nd
     chosen = np.zeros(total, bool)
     # From the middle of each of `count` equal stretches of the classes in order.
     chosen[order[(np.arange(count) * total + total // 2) // count]] = True
+    if labelled:  # of each class one image stays
+        labels = np.asarray(targets)
+        lost = np.setdiff1d(labels, labels[~chosen])
+        chosen[[np.flatnonzero(labels == label)[0] for label in lost]] = False
     return chosen
 
 
@@ -33,7 +40,11 @@ def _taken(images: np.ndarray, places: np.ndarray) -> np.ndarray:
         for start in range(0, len(places), together):
             yield rows.take(images, places[start : start + together])
 
-    return rows.store(parts(), cache_folder())
+    try:
+        return rows.store(parts(), cache_folder())
+    except OSError as error:
+        _LOG.warning("held-out images cannot lie in %s, and are held in memory: %s", cache_folder(), error)
+        return rows.take(images, places)
 
 
 def hold_out(dataset: Dataset, share: float) -> Dataset:
@@ -58,6 +69,11 @@ def hold_out(dataset: Dataset, share: float) -> Dataset:
             f"{dataset.name}; expected at least one, and one to train on"
         )
     chosen = _choose(train.targets, count, total, labelled=bool(dataset.class_names))
+    if not chosen.any():
+        raise InputError(
+            f"config.data.validation_share is {share}, and data set {dataset.name} has one training image of each "
+            "class; expected more"
+        )
 
     def part(places: np.ndarray) -> Split:
         targets = jax.tree.map(lambda leaf: leaf[places], train.targets)

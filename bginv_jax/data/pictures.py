@@ -23,7 +23,7 @@ from bginv_jax.data import rows
 from bginv_jax.errors import InputError, one_line
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import pad_to
-from bginv_jax.images.reading import printable, read_picture
+from bginv_jax.images.reading import check_file, printable, read_picture
 from bginv_jax.networks.contract import padded_size
 
 Result = TypeVar("Result")
@@ -90,7 +90,11 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     """
     name = one_line(name)
     with tqdm(total=len(paths), desc=f"{name}: looking", unit="file", delay=2, leave=False, disable=None) as bar:
-        digests = list(_in_order(_digest, paths, bar))
+        found = list(_in_order(_digest, paths, bar))
+    if wrong := [one for one in found if isinstance(one, InputError)]:
+        deque(_decode(paths, fitting, name), maxlen=0)  # complains of all together
+        raise wrong[0]
+    digests = [one for one in found if isinstance(one, str)]
     key = hashlib.sha256("\n".join([fitting.words, *digests]).encode()).hexdigest()
     file = cache_folder() / f"{key}.npy"
     shape = (len(paths), fitting.side, fitting.side, fitting.shape[-1])
@@ -119,7 +123,7 @@ def cache_folder() -> Path:
 
 def _open(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     """The array that was kept, or None where there is none that is whole."""
-    if not file.is_file():
+    if not os.path.isfile(file):  # or it cannot be reached
         return None
     head = _head(shape)
     try:
@@ -162,12 +166,15 @@ def _write(stream: BinaryIO, shape: tuple[int, ...], images: Iterator[np.ndarray
     stream.write(checksum.to_bytes(_CHECKSUM_BYTES, "big"))
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path) -> str | InputError:
     try:
+        check_file(path)
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{printable(path)}: {error.strerror}; expected a picture") from error
+        return InputError(f"{printable(path)}: {error.strerror}; expected a picture")
+    except InputError as error:
+        return error
 
 
 def _decode(paths: Sequence[Path], fitting: Fitting, name: str) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from bginv_jax.data import tfds_folders
-from bginv_jax.data.dataset import Dataset, make_dataset
+from bginv_jax.data.dataset import Dataset, fit_large, make_dataset
 from bginv_jax.errors import InputError, first_line
 from bginv_jax.images.reading import MOST_PIXELS
 
@@ -38,15 +38,20 @@ def load(config: ConfigDict, name: str) -> Dataset:
         named[own] = (split or own, "tests")
     splits = {}
     for split, (place, field) in named.items():
-        records = _read(builder.info, place, f"config.data.{field}", image_key, label_key)
+        records = _read(builder.info, place, f"config.data.{field}", image_key, label_key, config)
         images = [record[image_key] for record in records]
         splits[split] = (images, np.array([record[label_key] for record in records], np.int64))
     names = builder.info.features[label_key].names
     return make_dataset(config, f"tfds:{reference.tfds_name(include_version=False)}", splits, names)
 
 
-def _read(info: "DatasetInfo", split: str, field: str, image: str, label: str) -> list[dict[str, np.ndarray]]:
-    """All examples of a split or slice, shard by shard, so that a damaged one can be named: their image and label."""
+def _read(
+    info: "DatasetInfo", split: str, field: str, image: str, label: str, config: ConfigDict
+) -> list[dict[str, np.ndarray]]:
+    """All examples of a split or slice, shard by shard, so that a damaged one can be named: their image and label.
+
+    Images that are much larger than asked for are fitted at once.
+    """
     import tensorflow_datasets as tfds
 
     counts = ", ".join(f"{name} ({one.num_examples} images)" for name, one in info.splits.items())
@@ -59,11 +64,11 @@ def _read(info: "DatasetInfo", split: str, field: str, image: str, label: str) -
         raise InputError(f"{field} is {split!r}, which holds no image; {allowed}")
     folder = Path(os.path.abspath(info.data_dir))
     features = tfds.features.FeaturesDict({key: info.features[key] for key in (image, label)})
-    return [example for shard in shards for example in _read_shard(shard, folder, features, image)]
+    return [example for shard in shards for example in _read_shard(shard, folder, features, image, config)]
 
 
 def _read_shard(
-    shard: "FileInstruction", folder: Path, features: "FeaturesDict", image: str
+    shard: "FileInstruction", folder: Path, features: "FeaturesDict", image: str, config: ConfigDict
 ) -> list[dict[str, np.ndarray]]:
     from array_record.python import array_record_data_source, array_record_module
 
@@ -84,7 +89,8 @@ def _read_shard(
             f"{shard.examples_in_shard} examples, as dataset_info.json has it"
         ) from error
     try:
-        return [_decode(record, features, image) for record in records]
+        decoded = (_decode(record, features, image) for record in records)
+        return [example | {image: fit_large(config, example[image])} for example in decoded]
     except Exception as error:  # of Protocol Buffers, Pillow or TensorFlow Datasets
         raise InputError(
             f"{path}: an example cannot be read ({first_line(error)}); expected what features.json says"

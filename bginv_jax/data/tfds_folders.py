@@ -7,14 +7,14 @@ import contextlib
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bginv_jax.data.tfds_prepare import prepare
-from bginv_jax.errors import InputError, MissingDataError, first_line
+from bginv_jax.errors import InputError, MissingDataError, first_line, some
 from bginv_jax.files import check_path
 
 if TYPE_CHECKING:  # two seconds that no other source needs
@@ -23,19 +23,13 @@ if TYPE_CHECKING:  # two seconds that no other source needs
     from tensorflow_datasets.core.utils.version import Version
 
 _LEVELS = 3  # a version's folder is at most this deep in a data_dir
-_NAMED = 10
-_CHANNELS = (1, 3, 4)
+_CHANNELS = (1, 3)
 _MOST_CLASSES = 1_000_000  # each has a name, which is made where none is given
 _THEIRS = "tensorflow_datasets."  # where the classes of features are; others would be imported
 
 
 def _not_there(reference: "DatasetReference", allowed: str) -> MissingDataError:
     return MissingDataError(f"config.data.source is 'tfds:{reference.tfds_name()}'; allowed: {allowed}")
-
-
-def _some(things: Iterable[object]) -> str:
-    names = list(map(str, things))
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def parse(name: str) -> "DatasetReference":
@@ -228,7 +222,7 @@ def _make_builder(root: Path, reference: "DatasetReference", code: "type[Dataset
     import tensorflow_datasets as tfds
 
     there = sorted(path.name for path in (root / reference.dataset_name).glob("[!.]*") if path.is_dir())
-    prepared = f"; {root / reference.dataset_name} holds {_some(there)}" if there else ""
+    prepared = f"; {root / reference.dataset_name} holds {some(there)}" if there else ""
     if code is None:
         builders = tfds.list_builders(with_community_datasets=False)
         known = [path.name for path in root.glob("[!.]*") if path.is_dir()] if root.is_dir() else []
@@ -239,7 +233,7 @@ def _make_builder(root: Path, reference: "DatasetReference", code: "type[Dataset
     if reference.config and reference.config not in code.builder_configs:
         raise _not_there(
             reference,
-            f"the configs {_some(code.builder_configs)}{prepared}" if code.builder_configs else f"no config{prepared}",
+            f"the configs {some(code.builder_configs)}{prepared}" if code.builder_configs else f"no config{prepared}",
         )
     version = _code_version(reference, code)
     if reference.version and not version.match(reference.version):

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import Dataset, Split
-from bginv_jax.errors import InputError, MissingDataError
+from bginv_jax.data.dataset import Dataset, Split, fingerprint
+from bginv_jax.errors import InputError, MissingDataError, some
 from bginv_jax.evaluation import playing, predictors
 from bginv_jax.images.masks import overlap
 from bginv_jax.tasks.contract import Shown, Targets, Task
@@ -98,7 +99,13 @@ def load(
         elif digest != trained_on.sha256:
             what = "have changed since it was trained" if source is None else "are not those that it was trained on"
             _LOG.warning("%s: the images or labels of %s %s", workdir, dataset.name, what)
-        dataset = by_content.setdefault((digest, dataset.class_names, *dataset.tests), dataset)
+            renamed = dataset.class_names != trained_on.class_names
+            if dataset.by_class and renamed and len(dataset.class_names) == len(trained_on.class_names):
+                raise InputError(
+                    f"data set {dataset.name} has the classes {some(dataset.class_names)}; expected those that "
+                    f"{workdir} was trained on, {some(trained_on.class_names)}"
+                )
+        dataset = by_content.setdefault(_content(dataset), dataset)
         for what, expected, actual in (
             ("images of", trained_on.shape, dataset.shape),
             ("classes, in number", len(trained_on.class_names), len(dataset.class_names)),
@@ -107,7 +114,33 @@ def load(
             if expected != actual:
                 raise InputError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
         runs.append(TrainedRun(predictors.find_workdir(workdir), seeds, dataset))
+    _check_tests(runs)
     return runs
+
+
+def _of_split(split: Split) -> str:
+    masks = [] if split.masks is None else [split.masks]
+    return fingerprint(split.images, *map(np.asarray, jax.tree.leaves(split.targets)), *masks)
+
+
+def _content(dataset: Dataset) -> tuple:
+    """What two data sets have in common that are one: images and labels, classes, further tests, true masks."""
+    tests = tuple((name, _of_split(split)) for name, split in dataset.tests.items())
+    masks = None if dataset.test.masks is None else fingerprint(dataset.test.masks)
+    return dataset.description.sha256, dataset.class_names, tests, masks
+
+
+def _check_tests(runs: Sequence[TrainedRun]) -> None:
+    """Refuses tests of one name that hold other pictures, of which a table would take the mean."""
+    seen: dict[tuple[str, str], tuple[Split, Path]] = {}
+    for run in runs:
+        for name, split in run.dataset.tests.items():
+            other, workdir = seen.setdefault((run.dataset.name, name), (split, run.workdir))
+            if other is not split and _of_split(other) != _of_split(split):
+                raise InputError(
+                    f"the test {name} of data set {run.dataset.name} holds other pictures for {run.workdir} than for "
+                    f"{workdir}; expected --test=NAME:PATH, one for both"
+                )
 
 
 def check_marked(runs: Iterable[TrainedRun]) -> None:

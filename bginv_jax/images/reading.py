@@ -27,6 +27,7 @@ _EXPECTED = f"expected a still picture that Pillow reads, of at most {MOST_PIXEL
 # a program, which Pillow has another program run.
 _NO_STILLS = frozenset({"BUFR", "EPS", "FLI", "GRIB", "HDF5", "MPEG", "WMF"})
 _MOST_PAGES = 100  # of a TIFF that are looked at; each is compared with all before it
+_SEPARATE = 2  # of PlanarConfiguration
 _ONE_PICTURE = frozenset({"MPO", "PSD"})  # with previews or depth beside it, or as layers; Pillow gives the whole first
 
 _LOG = logging.getLogger(__name__)
@@ -111,11 +112,24 @@ def read_picture(path: str | Path, *, behind: tuple[int, int, int] = WHITE) -> n
         _check_file(path)
         with _SILENCE, Image.open(path, formats=_formats()) as image:
             _check_image(image)
-            colours.scale_transparent_key(image)
-            _load(image)
-            _turn_upright(image)
-            return np.array(colours.as_rgb(image, behind=behind))
+            with _AT_ONCE.taking(image.width * image.height):
+                colours.scale_transparent_key(image)
+                _load(image)
+                _turn_upright(image)
+                return np.array(colours.as_rgb(image, behind=behind))
     except Exception as error:  # Pillow's readers raise errors of any kind on damaged files
+        raise InputError(f"{printable(path)}: {_reason(error)}; {_EXPECTED}") from error
+
+
+def check_file(path: Path) -> None:
+    """Refuses what `read_picture` would before it opens it: no file, a pipe, which would be waited for, or nothing.
+
+    Raises:
+      InputError: as `read_picture`.
+    """
+    try:
+        _check_file(path)
+    except (OSError, ValueError, _UnsuitableError) as error:
         raise InputError(f"{printable(path)}: {_reason(error)}; {_EXPECTED}") from error
 
 
@@ -163,6 +177,8 @@ def _check_image(image: Image.Image) -> None:
         frames = len(pages)
     else:
         frames = 1 if image.format in _ONE_PICTURE else getattr(image, "n_frames", 1)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _is_deep_in_planes(image):
+        raise _UnsuitableError("it has more than eight bits in separate planes")  # which Pillow mixes up
     if frames > 1:
         raise _UnsuitableError(f"it has {frames} {'pages' if image.format == 'TIFF' else 'frames'}")
     width, height = image.size
@@ -188,6 +204,12 @@ def _is_copy(image: TiffImagePlugin.TiffImageFile, page: int) -> bool:
     return bool(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0) & 1)
 
 
+def _is_deep_in_planes(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether the colours of a TIFF lie one behind the other in more than eight bits each."""
+    bits = image.tag_v2.get(ExifTags.Base.BitsPerSample, (1,))
+    return image.tag_v2.get(ExifTags.Base.PlanarConfiguration) == _SEPARATE and len(bits) > 1 and max(bits) > 8
+
+
 def _load(image: ImageFile.ImageFile) -> None:
     if image.tile and image.tile[0][0] == "libtiff":
         with _silent_stderr():
@@ -203,6 +225,30 @@ def _turn_upright(image: Image.Image) -> None:
         raise
     except Exception:  # damaged EXIF is no reason to refuse a sound picture
         _LOG.debug("EXIF of %s cannot be read", image, exc_info=True)
+
+
+class _Budget:
+    """Bounds what threads hold at once; what is larger than all of it waits until nobody else holds any."""
+
+    def __init__(self, most: int):
+        self._most = self._left = most
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taking(self, amount: int) -> Iterator[None]:
+        amount = min(amount, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= amount)
+            self._left -= amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += amount
+                self._changed.notify_all()
+
+
+_AT_ONCE = _Budget(MOST_PIXELS)  # pixels that are decoded: sixteen photographs, or one of the largest pictures
 
 
 class _Silence:

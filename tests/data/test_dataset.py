@@ -5,7 +5,7 @@ import pytest
 
 from bginv_jax.config import default_config
 from bginv_jax.data import rows
-from bginv_jax.data.dataset import Dataset, Split, fingerprint, make_dataset
+from bginv_jax.data.dataset import Dataset, Split, fingerprint, fit_large, make_dataset
 from bginv_jax.images.fitting import FITS, fit_picture
 
 
@@ -88,3 +88,21 @@ def test_the_fingerprint_is_over_all_images_however_they_are_read(tmp_path, monk
     monkeypatch.setattr(rows, "_CHUNK_BYTES", 600)
     split = Split(rows.store(iter([images]), tmp_path), labels.astype(np.int32))
     assert Dataset("toy", split, split, ("0", "1"), (16, 16, 1)).description.sha256 == expected
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_images_may_be_fitted_one_by_one_beforehand(fit, channels):
+    config = default_config().data
+    config.update({"image_size": 16, "fit": fit})
+    random = np.random.RandomState(0)
+    images = [random.randint(0, 256, (*size, channels), np.uint8) for size in ((90, 70), (33, 20), (32, 32), (12, 40))]
+    early = [fit_large(config, image) for image in images]
+    assert [image.shape[:2] for image in early] == [(16, 16), (16, 16), (32, 32), (16, 16)]
+    labels = np.array([0, 1, 0, 1])
+    whole, fitted = (
+        make_dataset(config, "toy", {"train": (some, labels), "test": (some, labels)}) for some in (images, early)
+    )
+    np.testing.assert_array_equal(whole.train.images, fitted.train.images)
+    config.image_size = 0
+    assert fit_large(config, images[0]) is images[0]

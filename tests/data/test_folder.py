@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 import unicodedata
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from bginv_jax.config import default_config
 from bginv_jax.data import sources
-from bginv_jax.errors import MissingDataError
+from bginv_jax.errors import InputError, MissingDataError
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.reading import read_picture
 from tests.conftest import write_pictures
@@ -222,3 +223,64 @@ def test_pictures_set_into_a_studio_are_still_told_by_class(root):
     assert placed.by_class
     assert placed.marked
     np.testing.assert_array_equal(placed.kept(placed.test), placed.test.objects)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "dangling", "loop"])
+def test_what_is_no_file_is_named_before_it_is_waited_for(root, kind):
+    place = root / "train" / "elm" / "odd.jpg"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        os.mknod(place, stat.S_IFSOCK | 0o600)
+    else:
+        place.symlink_to("nowhere" if kind == "dangling" else place.name)
+    (root / "train" / "oak" / "empty.png").touch()
+    with pytest.raises(
+        InputError, match=r"^2 of 11 files cannot be used: .*elm/odd.jpg: .*; .*oak/empty.png: it is empty"
+    ):
+        _load(root)
+
+
+@pytest.mark.parametrize("target", ["/nowhere/yew", "yew"])
+def test_the_folder_of_a_class_that_is_a_link_to_nothing_is_named(root, target):
+    (root / "train" / "yew").symlink_to(target)
+    with pytest.raises(InputError, match="train/yew is a link to nothing; expected the folder of a class"):
+        _load(root)
+
+
+def test_folders_within_a_class_are_said_to_be_passed_over(root, caplog):
+    write_pictures(root / "train", {"oak": {"2019": 3, "2020": 1, ".hidden": 1}}, size=(16, 16))
+    assert len(_load(root).train.images) == 9
+    assert caplog.text.count("folders in the class oak, passed over with what they hold: 2019, 2020") == 1
+    assert caplog.text.count("folders in the class") == 1
+
+
+def test_a_test_named_like_its_path_is_that_path(root, tmp_path, monkeypatch):
+    write_pictures(root, {"field": {"ash": 2}}, size=(16, 16))
+    write_pictures(tmp_path / "here", {"field": {"elm": 3}}, size=(16, 16))
+    monkeypatch.chdir(tmp_path / "here")
+    dataset = _load(root, tests=("field:field",))
+    assert dataset.tests["field"].targets.tolist() == [1, 1, 1]
+    assert _load(root, tests=("field",)).tests["field"].targets.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("fields", [{"source": "folder:" + "a" * 300}, {"tests": ("far:" + "a" * 300,)}])
+def test_a_path_that_the_system_refuses_is_no_folder(root, fields):
+    with pytest.raises(InputError, match="which is no folder; expected"):
+        _load(root, **fields)
+
+
+def test_masks_are_found_in_either_spelling_and_no_two_pictures_share_one(root, tmp_path):
+    for form, folder in (("NFC", root / "train"), ("NFC", root / "test")):
+        (folder / "ash").rename(folder / unicodedata.normalize(form, "é"))
+    name = unicodedata.normalize("NFC", "bär.png")
+    (root / "test" / "é" / "000.png").rename(root / "test" / "é" / name)
+    for path in root.glob("test/*/*"):
+        parts = [unicodedata.normalize("NFD", part) for part in path.parts[-3:]]
+        target = (tmp_path / "masks").joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((16, 16), 255, np.uint8)).save(target)
+    assert _load(root, masks=(f"{tmp_path}/masks",)).test.masks.all()
+    Image.new("RGB", (16, 16)).save(root / "test" / "elm" / "000.jpg")
+    with pytest.raises(InputError, match=r"elm/000.jpg and .*elm/000.png would have one mask; expected names that"):
+        _load(root, masks=(f"{tmp_path}/masks",))

@@ -12,7 +12,7 @@ from bginv_jax.errors import InputError
 from tests.conftest import changed
 
 
-def _dataset(labels, *, images=None, masks=None, class_names=("a", "b")):
+def _dataset(labels, *, masks=None, class_names=("a", "b")):
     """Images that are told by their first pixel."""
     images = np.arange(len(labels), dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
     train = Split(images, np.asarray(labels), masks)
@@ -75,3 +75,24 @@ def test_by_default_nothing_is_held_out(tiny_config):
     np.testing.assert_array_equal(part.test.images, whole.test.images)
     assert part.description.sha256 != whole.description.sha256  # a run on other images is refused
     assert part.description.train_count == 36
+
+
+def test_of_each_class_an_image_stays():
+    dataset = hold_out(_dataset([0] * 5 + [1] + [2] * 30 + [3], class_names=tuple("abcd")), 0.5)
+    assert np.bincount(dataset.train.targets, minlength=4).min() >= 1
+    assert len(dataset.train.images) + len(dataset.validation.images) == 37
+    assert 16 <= len(dataset.validation.images) <= 18
+    with pytest.raises(InputError, match="has one training image of each class; expected more"):
+        hold_out(_dataset([0, 1]), 0.5)
+
+
+def test_without_a_place_for_files_they_are_held_in_memory(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BGINV_CACHE", str(tmp_path / "file" / "below"))
+    dataset = _dataset([0] * 20 + [1] * 20)
+    stored = rows.store(iter([dataset.train.images]), tmp_path)
+    in_file = hold_out(dataclasses.replace(dataset, train=dataclasses.replace(dataset.train, images=stored)), 0.25)
+    in_memory = hold_out(dataset, 0.25)
+    for split in ("train", "validation"):
+        np.testing.assert_array_equal(getattr(in_file, split).images, getattr(in_memory, split).images)
+    assert caplog.text.count("and are held in memory: ") == 2

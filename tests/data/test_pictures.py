@@ -1,6 +1,8 @@
 """Pictures are decoded once: what is kept is found by content, and made anew where it is damaged."""
 
+import errno
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,3 +115,20 @@ def test_the_place_is_the_users(monkeypatch, tmp_path):
     assert pictures.cache_folder() == tmp_path / ".cache" / "bginv_jax"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert pictures.cache_folder() == tmp_path / "x" / "bginv_jax"
+
+
+def test_a_place_that_cannot_be_reached_is_none(folder, cache, monkeypatch, caplog):
+    real = Path.stat
+
+    def stat(path, **options):  # as where only others may enter; root may
+        if cache in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **options)
+
+    expected, _ = _load(folder)
+    shutil.rmtree(cache)
+    cache.write_text("a file")
+    monkeypatch.setattr(Path, "stat", stat)
+    images, _ = _load(folder)
+    np.testing.assert_array_equal(images, expected)
+    assert "cannot be kept for the next run" in caplog.text

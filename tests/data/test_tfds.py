@@ -244,7 +244,7 @@ def _remove(name):
         ),
         (
             _replace('"1"\n', '"2147483648"\n', FEATURES),
-            "with images of 2147483648 channels of 3 classes; allowed: 1, 3, 4",
+            "with images of 2147483648 channels of 3 classes; allowed: 1, 3 channels",
         ),
         (
             _replace('"3"', f'"{2**31}"', FEATURES),

@@ -140,3 +140,36 @@ def test_a_large_test_set_is_scored_in_parts_alike(workdir, monkeypatch):
     monkeypatch.setattr(data_rows, "_CHUNK_BYTES", 3 * 32 * 32 * 3)
     assert [len(part.images) for part in run.dataset.test.parts()] == [3, 3, 1]
     assert scoring.score(run) + scoring.score_tests(run) == expected
+
+
+@pytest.fixture
+def another(workdir, tmp_path):
+    """A workdir of another seed whose test "field" is another folder."""
+    (run,) = scoring.load([workdir])
+    config = changed(run.seeds[0].config, seed=7)
+    root = config.data.source.partition(":")[2]
+    config.data.tests = (f"field:{root}/far",)
+    return write_workdir(config, tmp_path / "another")
+
+
+def test_tests_of_one_name_and_other_pictures_are_refused(workdir, another):
+    with pytest.raises(InputError, match=r"^the test field of data set folder:set holds other pictures for .*another "):
+        scoring.load([workdir, another])
+    runs = scoring.load([workdir, another], tests=("field",))
+    assert runs[0].dataset is runs[1].dataset
+
+
+def test_masks_of_one_workdir_are_not_those_of_another(workdir, masks, tmp_path):
+    (run,) = scoring.load([workdir])
+    config = changed(run.seeds[0].config, seed=8)
+    config.data.masks = (str(masks),)
+    marked = write_workdir(config, tmp_path / "marked")
+    for order in ([workdir, marked], [marked, workdir]):
+        assert {run.workdir.name: run.dataset.marked for run in scoring.load(order)} == {"run": False, "marked": True}
+
+
+def test_classes_of_other_names_are_refused(workdir, tmp_path):
+    counts = {"train": {"b": 2, "c": 2}, "test": {"b": 2, "c": 2}, "field": {"b": 1}}
+    other = write_pictures(tmp_path / "other", counts)
+    with pytest.raises(InputError, match=r"^data set folder:other has the classes b, c; expected those that .*, a, b$"):
+        scoring.load([workdir], source=f"folder:{other}")

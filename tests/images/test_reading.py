@@ -1,13 +1,16 @@
 """Every still format becomes upright RGB of known numbers."""
 
+import concurrent.futures
 import io
 import struct
+import time
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from bginv_jax.errors import InputError
 from bginv_jax.images import colours, reading
 from bginv_jax.images.reading import read_picture
 from tests.images.png_files import png
@@ -242,3 +245,36 @@ def test_a_smaller_copy_in_a_tiff_is_no_page(tmp_path, steps):
         for step in steps:
             pages.write(BLOCKS[::step, ::step], subfiletype=int(step > 1))
     np.testing.assert_array_equal(read_picture(tmp_path / "a.tif"), BLOCKS)
+
+
+@pytest.mark.parametrize(("bits", "planar", "reason"), [(16, 2, "separate planes"), (16, 1, ""), (8, 2, "")])
+def test_deep_colours_in_separate_planes_are_refused(tmp_path, bits, planar, reason):
+    pixels = np.random.RandomState(0).randint(0, 2**bits, (20, 30, 3)).astype(f"uint{bits}")
+    stored = pixels if planar == 1 else pixels.transpose(2, 0, 1)
+    order = "contig" if planar == 1 else "separate"
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=order)
+    if reason:
+        with pytest.raises(InputError, match=reason):
+            reading.read_picture(tmp_path / "a.tif")
+    else:
+        np.testing.assert_allclose(reading.read_picture(tmp_path / "a.tif"), pixels / 2.0 ** (bits - 8), atol=1.01)
+
+
+def test_threads_decode_so_many_pixels_at_once_and_no_more():
+    budget, held, most = reading._Budget(10), [0], []
+
+    def hold(amount):
+        with budget.taking(amount):
+            held[0] += min(amount, 10)
+            most.append(held[0])
+            time.sleep(0.002)
+            held[0] -= min(amount, 10)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(hold, [3, 4, 25, 1, 10, 2, 6, 3] * 4))  # 25 is more than all of it
+    assert len(most) == 32
+    assert max(most) == 10
+    with pytest.raises(ValueError, match="x"), budget.taking(10):
+        raise ValueError("x")
+    with budget.taking(10):
+        pass
