@@ -78,6 +78,7 @@ def test_every_image_is_scored_once_on_each_background_with_each_seed(workdir):
             "dataset": "idx:tiny",
             "method": "proposal",
             "seed": record["seed"],
+            "steps": 9,
             "background": record["background"],
             "correct": int(right.sum()),
             "count": 21,
