@@ -96,6 +96,7 @@ def test_it_is_scored_where_the_data_are_now(workdir, folder, tmp_path):
         "dataset": "idx:digits",  # as it was called in training
         "method": "proposal",
         "seed": 0,
+        "steps": 2,
         "background": "none",
         "correct": right.sum(),
         "count": 21,

@@ -94,6 +94,7 @@ def test_a_set_is_scored_by_its_own_value_on_each_background(run, monkeypatch):
         "dataset": "bars",
         "method": "vanilla",
         "seed": 0,
+        "steps": run.seeds[0].steps,
         "background": "none",
         "count": 6,
         "iou": 100.0,
