@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -94,7 +94,8 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     if wrong := [one for one in found if isinstance(one, InputError)]:
         deque(_decode(paths, fitting, name), maxlen=0)  # complains of all together
         raise wrong[0]
-    digests = [one for one in found if isinstance(one, str)]
+    looked = [one for one in found if not isinstance(one, InputError)]
+    digests = [one.digest for one in looked]
     key = hashlib.sha256("\n".join([fitting.words, *digests]).encode()).hexdigest()
     file = cache_folder() / f"{key}.npy"
     shape = (len(paths), fitting.side, fitting.side, fitting.shape[-1])
@@ -103,6 +104,7 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
         try:
             with files.replacing(file) as whole, whole.open("wb") as stream:
                 _write(stream, shape, _decode(paths, fitting, name))
+                _check_unchanged(paths, looked)  # or the next run would find other images than the files are
             images = _open(file, shape)
         except OSError as error:
             _LOG.warning("the images of %s cannot be kept for the next run: %s", name, error)
@@ -166,11 +168,30 @@ def _write(stream: BinaryIO, shape: tuple[int, ...], images: Iterator[np.ndarray
     stream.write(checksum.to_bytes(_CHECKSUM_BYTES, "big"))
 
 
-def _digest(path: Path) -> str | InputError:
+class _Looked(NamedTuple):
+    """What a file was when it was looked at: its SHA-256, and what tells that it was written since."""
+
+    digest: str
+    stamp: tuple[int, int, int]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _check_unchanged(paths: Sequence[Path], looked: Sequence[_Looked]) -> None:
+    for path, one in zip(paths, looked, strict=True):
+        if _stamp(path) != one.stamp:
+            raise InputError(f"{printable(path)} was written while it was read; expected a folder that stays as it is")
+
+
+def _digest(path: Path) -> _Looked | InputError:
     try:
         check_file(path)
+        stamp = _stamp(path)
         with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+            return _Looked(hashlib.file_digest(stream, "sha256").hexdigest(), stamp)
     except OSError as error:
         return InputError(f"{printable(path)}: {error.strerror}; expected a picture")
     except InputError as error:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bginv_jax.data import pictures
+from bginv_jax.errors import InputError
 from bginv_jax.images import reading
 from tests.conftest import write_pictures
 
@@ -132,3 +133,15 @@ def test_a_place_that_cannot_be_reached_is_none(folder, cache, monkeypatch, capl
     images, _ = _load(folder)
     np.testing.assert_array_equal(images, expected)
     assert "cannot be kept for the next run" in caplog.text
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_kept(folder, cache, monkeypatch):
+    def read(path):
+        if path.name == "002.png":
+            shutil.copy(folder / "004.png", folder / "003.png")
+        return reading.read_picture(path)
+
+    monkeypatch.setattr(pictures, "read_picture", read)
+    with pytest.raises(InputError, match=r"003.png was written while it was read; expected a folder that stays"):
+        _load(folder)
+    assert list(cache.iterdir()) == []
