@@ -192,6 +192,9 @@ def _validate_classifier(config: ConfigDict) -> None:
     if frozen > stages:
         what = f"0 to {stages} with classifier {classifier}: from all of it to its head alone that trains"
         raise _complaint("classifier_frozen", frozen, what)
+    if frozen and not weights:
+        what = "0 without config.classifier_weights: first stages would stay as they are drawn"
+        raise _complaint("classifier_frozen", frozen, what)
 
 
 def _staged() -> str:

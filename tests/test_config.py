@@ -207,6 +207,11 @@ def test_wrong_types_and_names_are_refused():
             r"config.classifier_frozen is 6; allowed: 0 to 5 with classifier resnet18",
         ),
         (
+            "resnet18",
+            {"classifier_frozen": 5},
+            r"config.classifier_frozen is 5; allowed: 0 without config.classifier_weights: first stages would stay",
+        ),
+        (
             "efficientnet_lite0",
             {"classifier_frozen": 10},
             r"allowed: 0 to 9 with classifier efficientnet_lite0: from all",

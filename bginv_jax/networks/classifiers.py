@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, first_line
 from bginv_jax.networks import efficientnet, residual
 from bginv_jax.networks.contract import block_count, flax_network
 from bginv_jax.networks.layers import Conv3x3, Conv5x5
@@ -157,17 +157,29 @@ def make_classifier(
         return CLASSIFIERS[name](outputs)
     module = _users_own(name, outputs)
     if shape:
+        _check_outputs(name, module, shape, (1, *shape[:2], outputs) if on_pixels else (1, outputs))
+    return module
+
+
+def _check_outputs(name: str, module: nn.Module, shape: tuple[int, int, int], expected: tuple[int, ...]) -> None:
+    """Refuses a user's own module that cannot take one image, or gives something else of it."""
+    try:
         network = flax_network(module, shape)
         given = jax.eval_shape(
             lambda key, x: network.apply(network.init(key), x)[0], jax.random.key(0), jnp.zeros((1, *shape))
         )
-        expected = (1, *shape[:2], outputs) if on_pixels else (1, outputs)
-        if given.shape != expected:
-            raise InputError(
-                f"config.classifier is {name!r}, which gives {given.shape} for one image of {shape}; expected "
-                f"{expected}"
-            )
-    return module
+    except Exception as error:  # whatever a user's module raises
+        raise InputError(
+            f"config.classifier is {name!r}, which fails on one image of {shape} ({type(error).__name__}: "
+            f"{first_line(error)}); expected __call__(x) or __call__(x, *, train), which gives one array {expected}"
+        ) from error
+    what = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(given)]
+    if not isinstance(given, jax.ShapeDtypeStruct) or not jnp.issubdtype(given.dtype, jnp.floating):
+        raise InputError(f"config.classifier is {name!r}, which gives {what}; expected an array of floats {expected}")
+    if given.shape != expected:
+        raise InputError(
+            f"config.classifier is {name!r}, which gives {given.shape} for one image of {shape}; expected {expected}"
+        )
 
 
 def _users_own(name: str, outputs: int) -> nn.Module:
@@ -175,19 +187,19 @@ def _users_own(name: str, outputs: int) -> nn.Module:
     given = f"config.classifier is {name!r}"
     try:
         found = getattr(importlib.import_module(where), what, None)
-    except Exception as error:  # whatever a user's module raises
+    except (Exception, SystemExit) as error:  # whatever a user's module raises
         raise InputError(
-            f"{given}, but {where} cannot be imported ({type(error).__name__}: {error}); expected a module in the "
-            "current folder or on PYTHONPATH"
+            f"{given}, but {where} cannot be imported ({type(error).__name__}: {first_line(error)}); expected a module "
+            "in the current folder or on PYTHONPATH"
         ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise InputError(f"{given}, but {where} has no Flax module {what}; expected a class of flax.linen.Module")
     try:
         return found(outputs)
-    except TypeError as error:
+    except Exception as error:
         raise InputError(
-            f"{given}, but {what}({outputs}) cannot be made ({error}); expected a module that takes the number of "
-            "outputs as its first argument and needs no other"
+            f"{given}, but {what}({outputs}) cannot be made ({first_line(error)}); expected a module that takes the "
+            "number of outputs as its first argument and needs no other"
         ) from error
 
 

@@ -98,7 +98,11 @@ def fit_weights(
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(variables)
     paths = [tuple(part.key for part in path) for path, _ in leaves]
-    naming = max(names, key=lambda naming: sum(_torch_name(path, naming) in tensors for path in paths))
+    ways = [[_torch_name(path, naming) for path in paths] for naming in names]
+    tensors = max(
+        (_without_prefix(tensors, way) for way in ways), key=lambda some: max(_hits(some, way) for way in ways)
+    )
+    naming = max(names, key=lambda naming: _hits(tensors, [_torch_name(path, naming) for path in paths]))
     fitted, wrong, known = [], [], set()
     for path, (_, leaf) in zip(paths, leaves, strict=True):
         name = _torch_name(path, naming)
@@ -112,13 +116,32 @@ def fit_weights(
             wrong.append(f"{name} is missing")
         elif (ours := _as_kernel(tensor) if kernel else tensor).shape != leaf.shape:
             wrong.append(f"{name} is {tensor.shape}, which as ours would be {ours.shape}, expected {leaf.shape}")
+        elif tensor.dtype.kind != "f":
+            wrong.append(f"{name} is of {tensor.dtype}, expected floats")
+        elif not np.isfinite(tensor).all():
+            wrong.append(f"{name} is not finite")
         else:
             fitted.append(np.ascontiguousarray(ours, leaf.dtype))
-    wrong += [f"{name} is unexpected" for name in tensors if name not in known and not name.endswith(_COUNTER)]
-    if wrong:
-        more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise InputError(f"{len(wrong)} tensors do not fit: {'; '.join(wrong[:_SHOWN])}{more}")
+    strange = [f"{name} is unexpected" for name in tensors if name not in known and not name.endswith(_COUNTER)]
+    if wrong or strange:
+        first = wrong[: max(_SHOWN // 2, _SHOWN - len(strange))]  # of either kind some
+        shown, count = [*first, *strange[: _SHOWN - len(first)]], len(wrong) + len(strange)
+        more = f", and {count - _SHOWN} more" if count > _SHOWN else ""
+        raise InputError(f"{count} tensors do not fit: {'; '.join(shown)}{more}")
     return jax.tree.unflatten(structure, fitted)
+
+
+def _hits(tensors: Mapping[str, np.ndarray], names: Sequence[str]) -> int:
+    return sum(name in tensors for name in names)
+
+
+def _without_prefix(tensors: Mapping[str, np.ndarray], names: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """The tensors of a network that lies in a larger one, as "backbone.", by these names; else as they are."""
+    for found in tensors:
+        prefix = found.removesuffix(names[0])
+        if prefix and prefix != found and 2 * _hits(tensors, [prefix + name for name in names]) > len(names):
+            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def _torch_name(path: tuple[str, ...], naming: Naming) -> str:

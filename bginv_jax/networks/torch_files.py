@@ -7,9 +7,11 @@ import errno
 import io
 import math
 import mmap
+import os
+import re
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from bginv_jax.errors import InputError
 from bginv_jax.images.reading import printable
 from bginv_jax.networks.torch_pickle import Refused, Storage, Tensor, follow, tensors_of
 
+_START = 262  # bytes that tell what a file is
+_WRAPPED = re.compile(r"^(module\.|_orig_mod\.)+")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MOST_SHARED = 8  # times the numbers of a file; tied weights share them, and a file could have thousands that do
 
@@ -43,9 +47,9 @@ def _arrays(tensors: Mapping[str, Tensor], storages: Mapping[str, np.ndarray], s
     return {name: view.copy() for name, view in views.items()}
 
 
-def _described(tensors: Mapping[str, Tensor]) -> dict[str, Storage]:
-    """The storages of tensors by key."""
-    storages = {tensor.storage for tensor in tensors.values()}
+def _described(mentioned: Iterable[Storage]) -> dict[str, Storage]:
+    """Storages by key."""
+    storages = set(mentioned)
     described = {storage.key: storage for storage in storages}
     if len(described) < len(storages):
         raise Refused("a storage of two kinds or lengths")
@@ -68,7 +72,7 @@ def _from_zip(path: Path) -> dict[str, np.ndarray]:
             raise Refused("numbers that are not little-endian")
         tensors = tensors_of(follow(io.BytesIO(content("data.pkl"))))
         storages: dict[str, np.ndarray] = {}
-        for key, storage in _described(tensors).items():
+        for key, storage in _described(tensor.storage for tensor in tensors.values()).items():
             numbers = content(f"data/{key}")
             if len(numbers) != storage.length * storage.dtype.itemsize:
                 raise Refused(f"data/{key} of {len(numbers)} bytes for {storage.length} {storage.dtype}")
@@ -85,11 +89,13 @@ def _from_stream(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream:
         if follow(stream) != _LEGACY_MAGIC:
             raise Refused("neither a zip nor a stream of torch.save")
-        _, system, saved, keys = (follow(stream) for _ in range(4))
+        met: list[Storage] = []
+        _, system = follow(stream), follow(stream)
+        saved, keys = follow(stream, met), follow(stream)
         if not system["little_endian"]:
             raise Refused("numbers that are not little-endian")
         tensors = tensors_of(saved)
-        described = _described(tensors)
+        wanted, described = {tensor.storage.key for tensor in tensors.values()}, _described(met)
         storages: dict[str, np.ndarray] = {}
         for key in keys:
             (count,) = struct.unpack("<q", stream.read(8))
@@ -98,16 +104,19 @@ def _from_stream(path: Path) -> dict[str, np.ndarray]:
             dtype = described[key].dtype
             if count != described[key].length or count * dtype.itemsize > size - stream.tell():
                 raise Refused(f"a storage of {count} numbers in {size - stream.tell()} bytes")
-            storages[key] = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
+            if key in wanted:
+                storages[key] = np.frombuffer(stream.read(count * dtype.itemsize), dtype)
+            else:  # of an optimiser, or another network
+                stream.seek(count * dtype.itemsize, os.SEEK_CUR)
     return _arrays(tensors, storages, size)
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a file by name: floats as float32, the prefix "module." of parallel training taken away.
+    """The tensors of a file by name: floats as float32, "module." and "_orig_mod." of wrapped networks taken away.
 
     Args:
-      path: a .safetensors file, or what torch.save wrote of a state dict or of a dict that has one as "state_dict" or
-        "model"; which of them it is, its first bytes say.
+      path: a .safetensors file, or what torch.save wrote of a state dict or of a training's dict that has one, as
+        "state_dict" or "model"; which of them it is, its first bytes say. What else a training saved is passed over.
 
     Raises:
       InputError: names the file and what is in it instead.
@@ -118,7 +127,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with files.naming(path):
             with path.open("rb") as stream:
-                start = stream.read(10)
+                start = stream.read(_START)
             tensors = _read(path, start)
     except Refused as error:
         raise InputError(f"{printable(path)} holds {error}; {expected}") from error
@@ -128,22 +137,29 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a place that a damaged zip names
             raise
         raise InputError(f"{printable(path)} is damaged: {error or type(error).__name__}; {expected}") from error
-    return {
-        name.removeprefix("module."): tensor if tensor.dtype.kind in "iub" else tensor.astype(np.float32)
-        for name, tensor in tensors.items()
-    }
+    with np.errstate(over="ignore"):  # what is too large is infinite, and told by its name where it would be used
+        own = [tensor if tensor.dtype.kind in "iub" else tensor.astype(np.float32) for tensor in tensors.values()]
+    named = dict(zip((_WRAPPED.sub("", name) for name in tensors), own, strict=True))
+    if len(named) < len(tensors):
+        raise InputError(f"{printable(path)} holds two networks, one of them wrapped; {expected}")
+    return named
 
 
 def _read(path: Path, start: bytes) -> dict[str, np.ndarray]:
     """The tensors of a file that starts with these bytes, as they are."""
     if start[8:9] == b"{":  # after the header's length, whose bytes may be anything
-        tensors = safetensors.numpy.load_file(path)
+        try:
+            tensors = safetensors.numpy.load_file(path)
+        except AttributeError as error:  # NumPy has no such type
+            raise Refused("numbers of a kind that is not read, such as of eight bits") from error
     elif start.startswith(b"PK"):
         tensors = _from_zip(path)
     elif start.startswith(b"\x80"):
         tensors = _from_stream(path)
     else:
-        raise Refused("neither safetensors nor what torch.save writes")
+        tar = start[257:262] == b"ustar"
+        old = "the tar format of PyTorch before 0.1.10; load it with PyTorch and save it once more"
+        raise Refused(old if tar else "neither safetensors nor what torch.save writes")
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "c":
             raise Refused(f"complex numbers, in {name}")

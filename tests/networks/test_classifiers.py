@@ -30,6 +30,31 @@ class Wide(Small):
 class Lost(nn.Module):
     pass
 
+class Torn(Small):
+    def __call__(self, x):
+        raise RuntimeError("no such size\\nat all")
+
+class Told(Small):
+    def __call__(self, x, training):
+        return x
+
+class Bare(nn.Module):
+    classes: int
+
+class Pair(Small):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.classes)(x.mean(axis=(1, 2))), x
+
+class Whole(Small):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.classes)(x.mean(axis=(1, 2))).astype(jnp.int32)
+
+class Failing(Small):
+    def __post_init__(self):
+        raise RuntimeError("not today")
+
 number = 3
 """
 
@@ -38,6 +63,7 @@ number = 3
 def own(tmp_path, monkeypatch):
     (tmp_path / "own_networks.py").write_text(SOURCE)
     (tmp_path / "own_broken.py").write_text("import a_package_that_is_not_there\n")
+    (tmp_path / "own_leaving.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "own_half.py").write_text("class Half(\n")
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -85,6 +111,19 @@ def test_the_users_own_module_is_made():
             "own_networks:Lost",
             r"Lost\(4\) cannot be made \(.*\); expected a module that takes the number of outputs as",
         ),
+        (
+            "own_networks:Torn",
+            r"which fails on one image of \(16, 16, 3\) \(RuntimeError: no such size\); expected __call_",
+        ),
+        (
+            "own_networks:Told",
+            r"which fails on one image of .*TypeError: .*training.*; expected __call__\(x\) or __call_",
+        ),
+        ("own_networks:Bare", r"which fails on one image of .*; expected __call__\(x\) or __call__\(x, \*, train\), "),
+        ("own_networks:Pair", r"which gives \[\(\(1, 4\), 'float32'\), .*\]; expected an array of floats \(1, 4\)"),
+        ("own_networks:Whole", r"which gives \[\(\(1, 4\), 'int32'\)\]; expected an array of floats \(1, 4\)"),
+        ("own_networks:Failing", r"Failing\(4\) cannot be made \(not today\); expected a module that takes the number"),
+        ("own_leaving:Small", r"own_leaving cannot be imported \(SystemExit: 3\)"),
         ("own_networks:Wide", r"which gives \(1, 8\) for one image of \(16, 16, 3\); expected \(1, 4\)"),
     ],
 )

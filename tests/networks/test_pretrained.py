@@ -62,6 +62,34 @@ def test_a_file_of_another_network_is_refused_in_one_short_line():
         _fit("resnet18_group", photographs.tensors("resnet18"))
 
 
+def test_a_network_within_a_larger_one_is_found_by_its_prefix():
+    weights = photographs.tensors("resnet18")
+    expected = jax.tree.leaves(_fit("resnet18", weights))
+    for prefix in ("backbone.", "encoder.module."):
+        for own, fitted in zip(
+            expected, jax.tree.leaves(_fit("resnet18", {prefix + k: v for k, v in weights.items()})), strict=True
+        ):
+            np.testing.assert_array_equal(own, fitted)
+    with pytest.raises(InputError, match=r"^1 tensors do not fit: neck.weight is unexpected$"):
+        _fit("resnet18", {"backbone." + k: v for k, v in weights.items()} | {"neck.weight": np.zeros(3)})
+
+
+def test_numbers_that_are_no_weights_are_named():
+    for name, value, what in (
+        ("bn1.bias", np.full(64, np.nan, np.float32), "bn1.bias is not finite"),
+        ("bn1.bias", np.full(64, np.inf, np.float32), "bn1.bias is not finite"),
+        ("bn1.bias", np.full(64, 3, np.int8), "bn1.bias is of int8, expected floats"),
+    ):
+        with pytest.raises(InputError, match=f"^1 tensors do not fit: {what}$"):
+            _fit("resnet18", photographs.tensors("resnet18") | {name: value})
+
+
+def test_of_names_that_do_not_fit_both_kinds_are_shown():
+    strange = {f"x.{name}": value for name, value in photographs.tensors("efficientnet_lite0").items()}
+    with pytest.raises(InputError, match=r" is missing; x\.\S+ is unexpected; .*, and \d+ more$"):
+        _fit("resnet18", strange)
+
+
 def test_the_file_is_known_by_its_bytes(tmp_path):
     for name in ("a.pth", "b.pth"):
         (tmp_path / name).write_bytes(b"weights")

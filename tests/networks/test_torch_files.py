@@ -80,10 +80,19 @@ def _write_stream(path, value, storages, counts=None):
     return path
 
 
+def _typed(tensor):
+    """As a tensor with attributes of its own is written."""
+    return _Named(tensor.name), _Named("torch.Tensor"), tensor.arguments, {"mine": 3}
+
+
 A = np.arange(6, dtype=np.float32).reshape(2, 3)
 HALVES = A.astype(np.float16)
 BRAIN = A.astype(ml_dtypes.bfloat16)
 COUNT = np.array(7)
+
+
+def _count():
+    return _tensor("3", COUNT, kind="LongStorage")
 
 
 def _both(tmp_path, value, storages):
@@ -96,8 +105,19 @@ def _both(tmp_path, value, storages):
         lambda tensors: tensors,
         lambda tensors: {"state_dict": tensors, "epoch": 3, "rate": 0.1, "history": [1, 2, (3, None, True)]},
         lambda tensors: {"model": {f"module.{name}": tensor for name, tensor in tensors.items()}},
+        lambda tensors: {
+            "model": tensors,
+            "args": _Call("argparse.Namespace"),
+            "best": _count(),
+        },
+        lambda tensors: {"net": {f"_orig_mod.module.{name}": tensor for name, tensor in tensors.items()}, "acc": 0.5},
+        lambda tensors: {
+            "model": {"state_dict": tensors},
+            "optimizer": {"state": {0: {"step": _count()}}},
+        },
+        lambda tensors: {"weights": tensors, (3, 4): "x", "set": {3, 4}, "more": _Call("collections.defaultdict")},
     ],
-    ids=["plain", "state_dict", "model of parallel training"],
+    ids=["plain", "state_dict", "model of parallel training", "beside others", "compiled", "nested", "unknown name"],
 )
 def test_both_formats_of_torch_save_are_read(wrap, tmp_path):
     value = {
@@ -105,21 +125,64 @@ def test_both_formats_of_torch_save_are_read(wrap, tmp_path):
         "turned": _tensor("0", A, shape=(3, 2), steps=(1, 3)),
         "part": _tensor("0", A, offset=4, shape=(2,), steps=(1,)),
         "parameter": _Call("torch._utils._rebuild_parameter", _tensor("0", A), True, {}),
+        "with state": _Call("torch._utils._rebuild_parameter_with_state", _tensor("0", A), True, {}, {"x": 1}),
+        "typed": _Call("torch._tensor._rebuild_from_type_v2", *_typed(_tensor("0", A))),
+        "old": _Call("torch._utils._rebuild_tensor", *_tensor("0", A).arguments[:4]),
         "halves": _tensor("1", HALVES, kind="HalfStorage"),
         "brain": _tensor("2", BRAIN, kind="BFloat16Storage"),
-        "count": _tensor("3", COUNT, kind="LongStorage"),
+        "count": _count(),
         "none": _tensor("0", A, shape=(0, 3), steps=(3, 1)),
     }
     for path in _both(tmp_path, wrap(value), {"0": A, "1": HALVES, "2": BRAIN, "3": COUNT}):
         tensors = read_weights(path)
         assert tensors.keys() == value.keys()
-        for name in ("a", "parameter", "halves", "brain"):
+        for name in ("a", "parameter", "with state", "typed", "old", "halves", "brain"):
             np.testing.assert_array_equal(tensors[name], A)
             assert tensors[name].dtype == np.float32
         np.testing.assert_array_equal(tensors["turned"], A.T)
         np.testing.assert_array_equal(tensors["part"], [4, 5])
         assert tensors["count"] == 7
         assert tensors["none"].shape == (0, 3)
+
+
+def test_numbers_of_an_optimiser_beside_the_weights_are_passed_over(tmp_path):
+    moments = {"state": {0: {"step": _tensor("0", COUNT, kind="LongStorage"), "mean": _tensor("2", HALVES + 1)}}}
+    value = {"optimizer": moments, "state_dict": {"a": _tensor("1", A), "b": _tensor("3", A + 1)}}
+    for path in _both(tmp_path, value, {"0": COUNT, "1": A, "2": (A + 2).ravel(), "3": A + 1}):
+        tensors = read_weights(path)
+        np.testing.assert_array_equal(tensors["a"], A)
+        np.testing.assert_array_equal(tensors["b"], A + 1)
+    counts = {"2": 2**40}  # of which there are not so many
+    path = _write_stream(tmp_path / "lie.pth", value, {"0": COUNT, "1": A, "2": A, "3": A}, counts)
+    with pytest.raises(InputError, match="a storage of 1099511627776 numbers in"):
+        read_weights(path)
+
+
+def test_a_negated_tensor_and_two_networks_in_one_are_refused(tmp_path):
+    tensor = _tensor("0", A)
+    negated = _Call(tensor.name, *tensor.arguments, {"neg": True})
+    for path in _both(tmp_path, {"a": tensor, "b": negated}, {"0": A}):
+        with pytest.raises(InputError, match="a tensor that is negated or conjugated, which is none of .*, as 'b'"):
+            read_weights(path)
+    for path in _both(tmp_path, {"a": tensor, "module.a": tensor}, {"0": A}):
+        with pytest.raises(InputError, match="holds two networks, one of them wrapped"):
+            read_weights(path)
+
+
+def test_what_is_there_instead_of_weights_is_said(tmp_path):
+    path = _write_zip(tmp_path / "a.pth", {"epoch": 3, "history": [1.0]}, {})
+    with pytest.raises(InputError, match="holds no dict of tensors, but one of 'epoch', 'history'; expected a state"):
+        read_weights(path)
+    path = _write_zip(tmp_path / "b.pth", _Call("__torch__.nets.Net"), {})
+    with pytest.raises(InputError, match="holds a TorchScript archive, __torch__.nets.Net, .*; save its state_dict"):
+        read_weights(path)
+    (tmp_path / "c.pth").write_bytes(b"pickle".ljust(257, b"\0") + b"ustar" + bytes(250))
+    with pytest.raises(InputError, match="holds the tar format of PyTorch before 0.1.10; load it with PyTorch and"):
+        read_weights(tmp_path / "c.pth")
+    header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
+    (tmp_path / "d.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
+    with pytest.raises(InputError, match="holds numbers of a kind that is not read, such as of eight bits"):
+        read_weights(tmp_path / "d.safetensors")
 
 
 def test_safetensors_are_read(tmp_path):
@@ -136,9 +199,12 @@ def test_nothing_of_a_pickle_is_run(tmp_path):
         for path in _both(tmp_path, call, {"0": A}):
             with pytest.raises(InputError, match=f"{path.name} holds {name}, which is none of what describes tensors"):
                 read_weights(path)
-        (tmp_path / f"{number}.pth").write_bytes(_pickled(_Call(name, f"touch '{marker}'")))
-        with pytest.raises(InputError, match=name):
-            read_weights(tmp_path / f"{number}.pth")
+        beside = {"model": {"a": _tensor("0", A)}, "args": _Call(name, f"touch '{marker}'"), 3.5: 1}
+        for path in _both(tmp_path, beside, {"0": A}):
+            np.testing.assert_array_equal(read_weights(path)["a"], A)  # what else a training saved is passed over
+        path = _write_zip(tmp_path / f"{number}.pth", _Call(name, f"touch '{marker}'"), {})
+        with pytest.raises(InputError, match=f"holds {name}, which is none of .*; save its state_dict"):
+            read_weights(path)
     assert not marker.exists()
 
 
@@ -151,7 +217,7 @@ def test_nothing_of_a_pickle_is_run(tmp_path):
         ({"offset": 3}, r"a tensor \(2, 3\) that its 6 numbers do not fill"),
         ({"steps": (-3, 1), "offset": 3}, r"a tensor \(2, 3\) that its 6 numbers do not fill"),
         ({"steps": (3,)}, r"is damaged"),
-        ({"kind": "ComplexFloatStorage"}, r"holds torch.ComplexFloatStorage, which is none of"),
+        ({"kind": "ComplexFloatStorage"}, r"holds (torch.ComplexFloatStorage, which is none of|no dict of tensors)"),
     ],
     ids=str,
 )
@@ -202,7 +268,7 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
         with pytest.raises(InputError, match=f"{name} holds neither|{name} is damaged"):
             read_weights(tmp_path / name)
     path = _write_zip(tmp_path / "numbers.pth", {"a": 1}, {})
-    with pytest.raises(InputError, match="holds no dict of tensors; expected a state dict of PyTorch, or safetensors"):
+    with pytest.raises(InputError, match="holds no dict of tensors, but one of 'a'; expected a state dict of PyTorch"):
         read_weights(path)
 
 
@@ -231,13 +297,25 @@ def _pair_of_names(times):
     return items + (b"ccollections\nOrderedDict\n" + pickle.BINGET + b"\0" + pickle.REDUCE) * times
 
 
+def _many_uses(before, after):
+    """Opcodes of something of the same 40,000 empty tuples, a thousand times."""
+    items = pickle.MARK + pickle.EMPTY_TUPLE * 40_000 + pickle.TUPLE + pickle.BINPUT + b"\0"
+    return items + (before + pickle.BINGET + b"\0" + after) * 1000
+
+
 @pytest.mark.parametrize(
     ("opcodes", "message"),
     [
-        (pickle.EMPTY_DICT + _nested(100) + pickle.NONE + pickle.SETITEM, "a dict whose keys are no names"),
-        (pickle.EMPTY_DICT + pickle.LONG1 + b"\x09" + bytes(8) + b"\1" + pickle.NONE + pickle.SETITEM, "no names"),
+        (pickle.EMPTY_DICT + _nested(100) + pickle.NONE + pickle.SETITEM, "no dict of tensors"),
+        (
+            pickle.EMPTY_DICT + pickle.LONG1 + b"\x09" + bytes(8) + b"\1" + pickle.NONE + pickle.SETITEM,
+            "no dict of tensors",
+        ),
         (b"ctorch\nSize\n" + pickle.MARK + pickle.NONE * 40 + pickle.TUPLE + pickle.TUPLE1 + pickle.REDUCE, "40 axes"),
         (_pair_of_names(10_000), "one dict many times"),
+        (_many_uses(b"ccollections\nOrderedDict\n", pickle.REDUCE), "a dict of several arguments"),
+        (_many_uses(b"ccollections\nOrderedDict\n", pickle.TUPLE1 + pickle.REDUCE), "is damaged"),
+        (_many_uses(b"", pickle.BINPERSID), "something persistent that is no storage"),
         (
             pickle.EMPTY_DICT + pickle.BINPUT + b"\0" + b"X\5\0\0\0model" + pickle.BINGET + b"\0" + pickle.SETITEM,
             "no dict",
@@ -251,6 +329,9 @@ def _pair_of_names(times):
         "huge key",
         "axes",
         "one dict often",
+        "empty pairs often",
+        "empty pairs in one often",
+        "one long id often",
         "itself",
         "2**62 letters",
         "2**31 digits",

@@ -123,9 +123,12 @@ def test_other_weights_are_refused_by_their_content(trained, tmp_path):
     moved = shutil.copy(config.classifier_weights, tmp_path / "moved.safetensors")
     loop.train(changed(config, classifier_weights=str(moved)), workdir)
     other = _write_weights(tmp_path / "other.safetensors", seed=1)
-    for weights in (other, ""):
-        with pytest.raises(InputError, match=f"config.classifier_weights is '{weights}', which is not what the run in"):
-            loop.train(changed(config, classifier_weights=weights), workdir)
+    with pytest.raises(InputError, match=f"config.classifier_weights is '{other}', which is not what the run in"):
+        loop.train(changed(config, classifier_weights=other), workdir)
+    with pytest.raises(
+        InputError, match="config.classifier_frozen is 0, but the run in this workdir was started with 2"
+    ):
+        loop.train(changed(config, classifier_weights="", classifier_frozen=0), workdir)
 
 
 def test_weights_that_do_not_fit_are_named_with_their_field(trained, tmp_path):
