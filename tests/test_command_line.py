@@ -138,7 +138,7 @@ def test_a_full_disk_below_what_is_printed_is_one_line(program, flag, unbuffered
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from absl import flags
 from bginv_jax import command_line, files
@@ -147,6 +147,7 @@ def main():
         whole.write_text("half")
         print("ready", flush=True)
         time.sleep(60)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, also where nohup started the tests
 command_line.define_path("output", None, "Somewhere.")
 command_line.run(main, required=["output"])
 """

@@ -112,7 +112,7 @@ def test_floats_are_trained_and_scored_by_their_mean_absolute_error(regression):
     for record in records:
         assert not record["larger_is_better"]
         assert record.keys() - {"measure", "larger_is_better"} == {
-            *("dataset", "method", "seed", "background", "count", "mean_absolute_error")
+            *("dataset", "method", "seed", "steps", "background", "count", "mean_absolute_error")
         }
         x = compose_test(test.images, record["background"])
         expected = np.abs(predict(x)[:, 0].astype(np.float64) - test.targets).mean()
