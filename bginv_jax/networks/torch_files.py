@@ -158,7 +158,7 @@ def _read(path: Path, start: bytes) -> dict[str, np.ndarray]:
         tensors = _from_stream(path)
     else:
         tar = start[257:262] == b"ustar"
-        old = "the tar format of PyTorch before 0.1.10; load it with PyTorch and save it once more"
+        old = "the tar format of PyTorch's first versions; load it with PyTorch and save it once more"
         raise Refused(old if tar else "neither safetensors nor what torch.save writes")
     for name, tensor in tensors.items():
         if tensor.dtype.kind == "c":

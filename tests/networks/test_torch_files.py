@@ -177,7 +177,7 @@ def test_what_is_there_instead_of_weights_is_said(tmp_path):
     with pytest.raises(InputError, match="holds a TorchScript archive, __torch__.nets.Net, .*; save its state_dict"):
         read_weights(path)
     (tmp_path / "c.pth").write_bytes(b"pickle".ljust(257, b"\0") + b"ustar" + bytes(250))
-    with pytest.raises(InputError, match="holds the tar format of PyTorch before 0.1.10; load it with PyTorch and"):
+    with pytest.raises(InputError, match="holds the tar format of PyTorch's first versions; load it with PyTorch and"):
         read_weights(tmp_path / "c.pth")
     header = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}).encode()
     (tmp_path / "d.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0\0")
