@@ -43,6 +43,12 @@ class Split:
         """The true masks, or else where any channel is above 0: bool (N, size, size, 1)."""
         return np.any(self.images > 0, axis=-1, keepdims=True) if self.masks is None else self.masks
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Over images, targets and masks."""
+        masks = [] if self.masks is None else [self.masks]
+        return fingerprint(self.images, *map(np.asarray, jax.tree.leaves(self.targets)), *masks)
+
     def parts(self, count: int = 0) -> Iterator["Split"]:
         """The split in order, `count` images at a time, by default 64 MB: a large one is never in memory as a whole."""
         start = 0
@@ -163,9 +169,15 @@ def fit_large(config: ConfigDict, image: np.ndarray) -> np.ndarray:
     size = config.image_size
     if not size or max(image.shape[:2]) <= _MUCH_LARGER * size:
         return image
-    if config.fit == "stretch":
-        return resize(image[None], size)[0]
-    return fit_picture(image, size=size, fit=config.fit, channels=0)
+    return _to_square(config, image[None])[0]
+
+
+def _to_square(config: ConfigDict, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Images with the side that the config asks for: (N, S, S, C)."""
+    size, fit = config.image_size, config.fit
+    if fit == "stretch":
+        return resize(images, size)
+    return np.stack([fit_picture(image, size=size, fit=fit, channels=0) for image in images])
 
 
 def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -177,11 +189,8 @@ def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray
         raise InputError(
             f"data set {name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
         )
-    if config.image_size and config.fit != "stretch":
-        size, fit = config.image_size, config.fit
-        images = np.stack([fit_picture(image, size=size, fit=fit, channels=0) for image in images])
-    elif config.image_size:
-        images = resize(images, config.image_size)
+    if config.image_size:
+        images = _to_square(config, images)
     assert isinstance(images, np.ndarray), "of one size, or resized to it"
     channels = images.shape[-1]
     if config.channels in (0, channels):

@@ -18,7 +18,7 @@ from bginv_jax.data import pictures
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError, MissingDataError, one_line, some
 from bginv_jax.files import as_text
-from bginv_jax.images.reading import find_pictures, is_called_picture, printable
+from bginv_jax.images.reading import find_pictures, look_into, printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -115,27 +115,25 @@ def _class_name(folder: Path) -> str:
 def _list(folder: Path) -> _Listing:
     """The classes of a folder in the order of their names, and their files."""
     try:
-        entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        folders = [path for path in entries if os.path.isdir(path)]
-        lost = [path for path in entries if not os.path.exists(path) and not is_called_picture(path)]
+        contents = look_into(folder)
+        lost = [path for path in contents.others if not os.path.exists(path)]
         if lost:  # a disk that is not mounted would be a class less
             raise InputError(f"{printable(lost[0])} is a link to nothing; expected the folder of a class")
-        stray = find_pictures(folder)
         found: dict[str, Path] = {}
-        for path in sorted(folders):
+        for path in contents.folders:
             other = found.setdefault(_class_name(path), path)
             if other is not path:
                 raise InputError(f"{printable(folder)} holds two folders whose name is {_class_name(path)!r}")
-        files = {name: find_pictures(found[name]) for name in sorted(found)}
+        classes = {name: look_into(found[name]) for name in sorted(found)}
     except OSError as error:
         raise InputError(f"{printable(error.filename or folder)}: {error.strerror}; expected a folder") from error
-    for name, place in found.items():
-        inner = [path.name for path in place.iterdir() if path.name[:1] != "." and os.path.isdir(path)]
-        if inner:
-            _LOG.warning("%s: folders in the class %s, passed over with what they hold: %s", folder, name, some(inner))
-    if stray:
-        _LOG.warning("%s: %d pictures of no class, passed over: %s", folder, len(stray), some([p.name for p in stray]))
-    return _Listing(folder, files)
+    for name, within in classes.items():
+        if within.folders:
+            inner = some(path.name for path in within.folders)
+            _LOG.warning("%s: folders in the class %s, passed over with what they hold: %s", folder, name, inner)
+    if stray := contents.pictures:
+        _LOG.warning("%s: %d pictures of no class, passed over: %s", folder, len(stray), some(p.name for p in stray))
+    return _Listing(folder, {name: within.pictures for name, within in classes.items()})
 
 
 def _check_classes(test: _Listing, train: _Listing) -> None:

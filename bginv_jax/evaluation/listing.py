@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bginv_jax.errors import InputError
-from bginv_jax.images.reading import find_pictures, printable
+from bginv_jax.images.reading import look_into, printable
 
 EXPECTED = "picture files, folders of them, or quoted patterns such as 'pictures/**/*.jpg'"
 
@@ -37,15 +37,14 @@ def _search(folder: Path, without: Collection[str]) -> Iterator[Listed]:
             continue
         seen.add(real)
         try:
-            pictures = find_pictures(place)
-            inner = [path for path in place.iterdir() if not path.name.startswith(".") and os.path.isdir(path)]
+            contents = look_into(place)
         except OSError as error:
             empty = False
             yield Listed(str(place), f"{printable(place)}: {error.strerror or error}")
             continue
-        empty = empty and not pictures
-        yield from (Listed(str(path)) for path in pictures)
-        left += sorted(inner, reverse=True)
+        empty = empty and not contents.pictures
+        yield from (Listed(str(path)) for path in contents.pictures)
+        left += reversed(contents.folders)
     if empty:
         yield Listed(str(folder), f"{printable(folder)}: no picture in this folder or below; hidden files do not count")
 
@@ -75,9 +74,10 @@ def list_files(arguments: Sequence[str], *, without: Collection[Path] = ()) -> l
             matches = sorted(glob.glob(name, recursive=True))
             if not matches:
                 found.setdefault(name, Listed(name, f"{printable(name)}: no file matches this pattern"))
-            elif all(_is_written(match, written) for match in matches):
+            others = [match for match in matches if not _is_written(match, written)]
+            if matches and not others:
                 raise InputError(f"an argument is {argument!r}, {_OWN}")
-            matches = [match for match in matches if not _is_written(match, written)]
+            matches = others
         elif os.path.realpath(name) in written:
             raise InputError(f"an argument is {argument!r}, {_OWN}")
         for path in map(Path, matches):

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import Dataset, Split, fingerprint
+from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError, MissingDataError, some
 from bginv_jax.evaluation import playing, predictors
 from bginv_jax.images.masks import overlap
@@ -118,16 +117,11 @@ def load(
     return runs
 
 
-def _of_split(split: Split) -> str:
-    masks = [] if split.masks is None else [split.masks]
-    return fingerprint(split.images, *map(np.asarray, jax.tree.leaves(split.targets)), *masks)
-
-
 def _content(dataset: Dataset) -> tuple:
     """What two data sets have in common that are one: images and labels, classes, further tests, true masks."""
-    tests = tuple((name, _of_split(split)) for name, split in dataset.tests.items())
-    masks = None if dataset.test.masks is None else fingerprint(dataset.test.masks)
-    return dataset.description.sha256, dataset.class_names, tests, masks
+    tests = tuple((name, split.sha256) for name, split in dataset.tests.items())
+    marked = None if dataset.test.masks is None else dataset.test.sha256
+    return dataset.description.sha256, dataset.class_names, tests, marked
 
 
 def _check_tests(runs: Sequence[TrainedRun]) -> None:
@@ -136,7 +130,7 @@ def _check_tests(runs: Sequence[TrainedRun]) -> None:
     for run in runs:
         for name, split in run.dataset.tests.items():
             other, workdir = seen.setdefault((run.dataset.name, name), (split, run.workdir))
-            if other is not split and _of_split(other) != _of_split(split):
+            if other.sha256 != split.sha256:
                 raise InputError(
                     f"the test {name} of data set {run.dataset.name} holds other pictures for {run.workdir} than for "
                     f"{workdir}; expected --test=NAME:PATH, one for both"

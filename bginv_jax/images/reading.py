@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -62,12 +63,34 @@ def find_pictures(folder: Path) -> list[Path]:
     Raises:
       OSError: if it is no folder or cannot be read.
     """
-    entries = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-    files = [path for path in entries if not os.path.isdir(path)]  # Path.is_dir raises for a link to a closed place
-    pictures = [path for path in files if is_called_picture(path)]
-    if len(pictures) < len(files):
-        _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(pictures), len(files) - len(pictures))
-    return pictures
+    return look_into(folder).pictures
+
+
+class Contents(NamedTuple):
+    """What is in a folder and not hidden, in the order of names: `others` are no pictures by their suffix."""
+
+    pictures: list[Path]
+    folders: list[Path]
+    others: list[Path]
+
+
+def look_into(folder: Path) -> Contents:
+    """What a folder holds.
+
+    Raises:
+      OSError: if it is no folder or cannot be read.
+    """
+    contents = Contents([], [], [])
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if os.path.isdir(path):  # Path.is_dir raises for a link to a closed place
+            contents.folders.append(path)
+        else:
+            (contents.pictures if is_called_picture(path) else contents.others).append(path)
+    if contents.others:
+        _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(contents.pictures), len(contents.others))
+    return contents
 
 
 def is_called_picture(path: Path) -> bool:

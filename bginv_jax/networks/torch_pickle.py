@@ -157,6 +157,9 @@ def follow(stream: Any, met: list[Storage] | None = None) -> Any:
         del stack[len(stack) - count :]
         return items
 
+    def marked() -> list[Any]:
+        return popped(len(stack) - marks.pop())
+
     argument: Any
     for done, (opcode, argument, place) in enumerate(pickletools.genops(stream)):
         name = opcode.name
@@ -173,12 +176,12 @@ def follow(stream: Any, met: list[Storage] | None = None) -> Any:
         elif name in _TUPLES:
             stack.append(tuple(popped(_TUPLES[name])))
         elif name == "TUPLE":
-            stack.append(tuple(popped(len(stack) - marks.pop())))
+            stack.append(tuple(marked()))
         elif name in ("SETITEM", "SETITEMS"):
-            items = popped(2 if name == "SETITEM" else len(stack) - marks.pop())
+            items = popped(2) if name == "SETITEM" else marked()
             _put(stack[-1], zip(items[::2], items[1::2], strict=True))
         elif name in ("APPEND", "APPENDS"):
-            items = popped(1 if name == "APPEND" else len(stack) - marks.pop())
+            items = popped(1) if name == "APPEND" else marked()
             if isinstance(stack[-1], list):
                 stack[-1].extend(items)
         elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
@@ -202,7 +205,7 @@ def follow(stream: Any, met: list[Storage] | None = None) -> Any:
             stack.append(_reduced(called.name, arguments))
         elif name in ("EMPTY_SET", "FROZENSET", "ADDITEMS"):
             if name != "EMPTY_SET":
-                popped(len(stack) - marks.pop())
+                marked()
             if name != "ADDITEMS":
                 stack.append(Aside("a set"))
         elif name == "BUILD":
@@ -240,10 +243,10 @@ def tensors_of(value: Any) -> dict[str, Tensor]:
         raise Refused(f"{script}{value.name}, which is none of what describes tensors; save its state_dict()")
     items = value.items() if isinstance(value, dict) else ()
     tensors = {name: item for name, item in items if isinstance(item, Tensor) and isinstance(name, str)}
-    if not tensors:
-        keys = [key for key, _ in items if isinstance(key, str)][:_NAMED]
-        raise Refused("no dict of tensors" + (f", but one of {', '.join(map(repr, keys)):.999}" if keys else ""))
     for name, item in items:
         if isinstance(item, Aside):
             raise Refused(f"{item.name}, which is none of what describes tensors, as {name!r:.99}")
+    if not tensors:
+        keys = [key for key, _ in items if isinstance(key, str)][:_NAMED]
+        raise Refused("no dict of tensors" + (f", but one of {', '.join(map(repr, keys)):.999}" if keys else ""))
     return tensors

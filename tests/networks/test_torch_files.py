@@ -202,6 +202,9 @@ def test_nothing_of_a_pickle_is_run(tmp_path):
         beside = {"model": {"a": _tensor("0", A)}, "args": _Call(name, f"touch '{marker}'"), 3.5: 1}
         for path in _both(tmp_path, beside, {"0": A}):
             np.testing.assert_array_equal(read_weights(path)["a"], A)  # what else a training saved is passed over
+        (tmp_path / "bare.pth").write_bytes(_pickled(_Call(name, f"touch '{marker}'")))
+        with pytest.raises(InputError, match="bare.pth holds neither a zip nor a stream of torch.save"):
+            read_weights(tmp_path / "bare.pth")
         path = _write_zip(tmp_path / f"{number}.pth", _Call(name, f"touch '{marker}'"), {})
         with pytest.raises(InputError, match=f"holds {name}, which is none of .*; save its state_dict"):
             read_weights(path)
@@ -217,7 +220,7 @@ def test_nothing_of_a_pickle_is_run(tmp_path):
         ({"offset": 3}, r"a tensor \(2, 3\) that its 6 numbers do not fill"),
         ({"steps": (-3, 1), "offset": 3}, r"a tensor \(2, 3\) that its 6 numbers do not fill"),
         ({"steps": (3,)}, r"is damaged"),
-        ({"kind": "ComplexFloatStorage"}, r"holds (torch.ComplexFloatStorage, which is none of|no dict of tensors)"),
+        ({"kind": "ComplexFloatStorage"}, r"holds torch.ComplexFloatStorage, which is none of"),
     ],
     ids=str,
 )
