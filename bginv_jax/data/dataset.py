@@ -15,6 +15,7 @@ from skimage import transform
 from bginv_jax.backgrounds.patterns import with_halo
 from bginv_jax.data import rows
 from bginv_jax.data.description import Description
+from bginv_jax.data.pictures import cache_folder
 from bginv_jax.errors import InputError, one_line, some
 from bginv_jax.files import as_text
 from bginv_jax.images.fitting import fit_picture
@@ -23,7 +24,6 @@ from bginv_jax.networks.contract import padded_size
 
 _LOG = logging.getLogger(__name__)
 
-_MUCH_LARGER = 2  # times the side that is asked for
 _RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
@@ -164,14 +164,6 @@ def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
     return np.concatenate(resized)
 
 
-def fit_large(config: ConfigDict, image: np.ndarray) -> np.ndarray:
-    """An image (H, W, C) as `make_dataset` will fit it where it is much larger, so that no set of such is held."""
-    size = config.image_size
-    if not size or max(image.shape[:2]) <= _MUCH_LARGER * size:
-        return image
-    return _to_square(config, image[None])[0]
-
-
 def _to_square(config: ConfigDict, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Images with the side that the config asks for: (N, S, S, C)."""
     size, fit = config.image_size, config.fit
@@ -180,24 +172,46 @@ def _to_square(config: ConfigDict, images: np.ndarray | Sequence[np.ndarray]) ->
     return np.stack([fit_picture(image, size=size, fit=fit, channels=0) for image in images])
 
 
-def _fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """Images with the size and channels that the config asks for: (N, H, W, C)."""
+def fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Images of a data set with the size and channels that the config asks for, of all of them or of a part.
+
+    What was fitted stays as it is, so parts of a set may be fitted one by one beforehand.
+
+    Args:
+      config: the group `data`.
+      name: of the data set.
+      images: (N, H, W, C), or a sequence of (H, W, C); integers.
+
+    Returns:
+      (N, H, W, C); of images that lie in a file it lies in one, too.
+
+    Raises:
+      InputError: names the data set and what was expected.
+    """
     shapes = {image.shape for image in images}
     if len(shapes) == 1:
-        images = np.asarray(images)
+        images = np.asanyarray(images)
     elif not config.image_size:
         raise InputError(
             f"data set {name}: images of {len(shapes)} sizes; set config.data.image_size, the side in pixels"
         )
-    if config.image_size:
+    channels = next(iter(shapes))[-1]
+    if config.channels not in (0, channels) and channels != 1:
+        raise InputError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
+    if config.image_size and shapes != {(config.image_size, config.image_size, channels)}:
         images = _to_square(config, images)
     assert isinstance(images, np.ndarray), "of one size, or resized to it"
-    channels = images.shape[-1]
     if config.channels in (0, channels):
         return images
-    if channels != 1:
-        raise InputError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
-    return images.repeat(config.channels, axis=-1)
+    return rows.convert(
+        images, lambda part: part.repeat(config.channels, axis=-1), cache_folder(), name=f"images of {name}"
+    )
+
+
+def _padded(name: str, images: np.ndarray, size: int) -> np.ndarray:
+    if images.shape[1:3] == (size, size):
+        return images
+    return rows.convert(images, lambda part: pad_to(part, size), cache_folder(), name=f"images of {name}")
 
 
 def _warn_of_classes(name: str, class_names: Sequence[str], train: np.ndarray, test: np.ndarray) -> None:
@@ -237,7 +251,7 @@ def make_dataset(
             raise InputError(f"{where}: {len(images)} images but {found} labels; expected as many of each")
         if not len(images):
             raise InputError(f"{where} is empty; expected at least one image")
-    fitted = {split: (_fit(config, name, images), labels) for split, (images, labels) in splits.items()}
+    fitted = {split: (fit(config, name, images), labels) for split, (images, labels) in splits.items()}
     for split, (array, _) in fitted.items():
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
             raise InputError(
@@ -255,7 +269,7 @@ def make_dataset(
         size = padded_size(*shape[:2])
     except InputError as error:
         raise InputError(f"data set {name}: {error}") from error
-    arrays = {split: Split(pad_to(array, size), targets) for split, (array, targets) in fitted.items()}
+    arrays = {split: Split(_padded(name, array, size), targets) for split, (array, targets) in fitted.items()}
     train, test = arrays.pop("train"), arrays.pop("test")
     return Dataset(name, train, test, tuple(map(one_line, class_names)), shape, arrays)
 

@@ -1,7 +1,6 @@
 """The validation split: images that are cut from those to train on, so that a training is watched without the test."""
 
 import dataclasses
-import logging
 from collections.abc import Iterator
 
 import jax
@@ -11,8 +10,6 @@ from bginv_jax.data import rows
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.data.pictures import cache_folder
 from bginv_jax.errors import InputError
-
-_LOG = logging.getLogger(__name__)
 
 
 def _choose(targets: object, count: int, total: int, *, labelled: bool) -> np.ndarray:
@@ -40,11 +37,7 @@ def _taken(images: np.ndarray, places: np.ndarray) -> np.ndarray:
         for start in range(0, len(places), together):
             yield rows.take(images, places[start : start + together])
 
-    try:
-        return rows.store(parts(), cache_folder())
-    except OSError as error:
-        _LOG.warning("held-out images cannot lie in %s, and are held in memory: %s", cache_folder(), error)
-        return rows.take(images, places)
+    return rows.gather(parts, cache_folder(), name="held-out images")
 
 
 def hold_out(dataset: Dataset, share: float) -> Dataset:

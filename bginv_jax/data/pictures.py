@@ -10,29 +10,26 @@ import math
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from bginv_jax import files
 from bginv_jax.data import rows
+from bginv_jax.data.parallel import in_order
 from bginv_jax.errors import InputError, one_line
 from bginv_jax.images.fitting import fit_picture
 from bginv_jax.images.pixels import pad_to
 from bginv_jax.images.reading import check_file, printable, read_picture
 from bginv_jax.networks.contract import padded_size
 
-Result = TypeVar("Result")
-
 _LOG = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the files that are kept; another one is another key
 _CHECKSUM_BYTES = 4  # behind the array
-_AHEAD = 8  # pictures a thread may be ahead of what is written
 _NAMED = 10  # broken files; a message does not list hundreds
 
 
@@ -89,8 +86,8 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
       InputError: names the files that cannot be read.
     """
     name = one_line(name)
-    with tqdm(total=len(paths), desc=f"{name}: looking", unit="file", delay=2, leave=False, disable=None) as bar:
-        found = list(_in_order(_digest, paths, bar))
+    looking = in_order(_digest, paths)
+    found = list(tqdm(looking, f"{name}: looking", len(paths), unit="file", delay=2, leave=False, disable=None))
     if wrong := [one for one in found if isinstance(one, InputError)]:
         deque(_decode(paths, fitting, name), maxlen=0)  # complains of all together
         raise wrong[0]
@@ -208,33 +205,14 @@ def _decode(paths: Sequence[Path], fitting: Fitting, name: str) -> Iterator[np.n
         except InputError as error:
             return error
 
-    with tqdm(total=len(paths), desc=f"{name}: reading", unit="file", leave=False, disable=None) as bar:
-        for image in _in_order(attempt, paths, bar):
-            if isinstance(image, InputError):
-                broken.append(str(image))
-            elif not broken:
-                yield image
+    reading = in_order(attempt, paths)
+    for image in tqdm(reading, f"{name}: reading", len(paths), unit="file", leave=False, disable=None):
+        if isinstance(image, InputError):
+            broken.append(str(image))
+        elif not broken:
+            yield image
     if len(broken) == 1:
         raise InputError(broken[0])
     if broken:
         more = f"; and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
         raise InputError(f"{len(broken)} of {len(paths)} files cannot be used: {'; '.join(broken[:_NAMED])}{more}")
-
-
-def _in_order(function: Callable[[Path], Result], paths: Sequence[Path], bar: tqdm) -> Iterator[Result]:
-    """What `function` gives for each path, in order; threads work a little ahead, so that little is held."""
-    # Pillow and hashlib release the interpreter; twice as many threads as cores fill what Python's parts leave.
-    threads = min(16, 2 * (os.cpu_count() or 1))
-    pool = ThreadPoolExecutor(threads)
-    try:
-        pending: deque[Future[Result]] = deque()
-        for path in paths:
-            pending.append(pool.submit(function, path))
-            if len(pending) > threads * _AHEAD:
-                yield pending.popleft().result()
-                bar.update()
-        while pending:
-            yield pending.popleft().result()
-            bar.update()
-    finally:
-        pool.shutdown(cancel_futures=True)

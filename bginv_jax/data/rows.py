@@ -1,11 +1,14 @@
 """Rows of arrays that may lie in a file: read as they are needed, so that memory holds no more than was asked for."""
 
+import logging
 import mmap
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+
+_LOG = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 2**26
 
@@ -56,3 +59,25 @@ def store(parts: Iterator[np.ndarray], folder: Path) -> np.ndarray:
             count += len(part)
         stream.flush()
         return np.memmap(stream, part.dtype, "r", shape=(count, *part.shape[1:]))
+
+
+def gather(parts: Callable[[], Iterator[np.ndarray]], folder: Path, *, name: str) -> np.ndarray:
+    """As `store`, or in memory where the folder cannot be written, which is said.
+
+    Args:
+      parts: gives them from the start, each time it is called.
+      folder: as `store`.
+      name: what they are, for the message.
+    """
+    try:
+        return store(parts(), folder)
+    except OSError as error:
+        _LOG.warning("%s cannot lie in %s, and are held in memory: %s", name, folder, error)
+        return np.concatenate(list(parts()))
+
+
+def convert(array: np.ndarray, function: Callable[[np.ndarray], np.ndarray], folder: Path, *, name: str) -> np.ndarray:
+    """`function` of an array, which it takes row by row; of one that lies in a file the result lies in another."""
+    if not in_file(array):
+        return function(array)
+    return gather(lambda: (function(part) for part in chunks(array)), folder, name=name)

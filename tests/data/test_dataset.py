@@ -5,7 +5,7 @@ import pytest
 
 from bginv_jax.config import default_config
 from bginv_jax.data import rows
-from bginv_jax.data.dataset import Dataset, Split, fingerprint, fit_large, make_dataset
+from bginv_jax.data.dataset import Dataset, Split, fingerprint, fit, make_dataset
 from bginv_jax.images.fitting import FITS, fit_picture
 
 
@@ -90,19 +90,38 @@ def test_the_fingerprint_is_over_all_images_however_they_are_read(tmp_path, monk
     assert Dataset("toy", split, split, ("0", "1"), (16, 16, 1)).description.sha256 == expected
 
 
-@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+@pytest.mark.parametrize("how", ["stretch", "pad", "crop"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_large_images_may_be_fitted_one_by_one_beforehand(fit, channels):
+@pytest.mark.parametrize("sizes", [((90, 70), (33, 20), (16, 16), (12, 40)), ((21, 34),) * 4])
+@pytest.mark.parametrize("asked", [0, 3])
+def test_parts_of_a_set_may_be_fitted_beforehand(how, channels, sizes, asked):
     config = default_config().data
-    config.update({"image_size": 16, "fit": fit})
+    config.update({"image_size": 16, "fit": how, "channels": asked})
     random = np.random.RandomState(0)
-    images = [random.randint(0, 256, (*size, channels), np.uint8) for size in ((90, 70), (33, 20), (32, 32), (12, 40))]
-    early = [fit_large(config, image) for image in images]
-    assert [image.shape[:2] for image in early] == [(16, 16), (16, 16), (32, 32), (16, 16)]
-    labels = np.array([0, 1, 0, 1])
-    whole, fitted = (
-        make_dataset(config, "toy", {"train": (some, labels), "test": (some, labels)}) for some in (images, early)
+    images = [random.randint(0, 256, (*size, channels), np.uint8) for size in sizes]
+    whole = fit(config, "toy", images)
+    assert whole.shape == (4, 16, 16, asked or channels)
+    np.testing.assert_array_equal(np.concatenate([fit(config, "toy", [image]) for image in images]), whole)
+    halves = [fit(config, "toy", images[:2]), fit(config, "toy", images[2:])]
+    np.testing.assert_array_equal(np.concatenate(halves), whole)
+    assert fit(config, "toy", whole) is whole
+
+
+@pytest.mark.parametrize("asked", [0, 3])
+def test_images_in_a_file_are_padded_into_a_file(tmp_path, monkeypatch, asked):
+    monkeypatch.setenv("BGINV_CACHE", str(tmp_path))
+    monkeypatch.setattr(rows, "_CHUNK_BYTES", 3000)
+    config = default_config().data
+    config.channels = asked
+    images = np.random.RandomState(0).randint(0, 256, (9, 28, 28, 1), np.uint8)
+    labels = np.arange(9) % 2
+    in_file = rows.store(iter([images]), tmp_path)
+    stored, held = (
+        make_dataset(config, "toy", {"train": (some, labels), "test": (some[:2], labels[:2])})
+        for some in (in_file, images)
     )
-    np.testing.assert_array_equal(whole.train.images, fitted.train.images)
-    config.image_size = 0
-    assert fit_large(config, images[0]) is images[0]
+    assert rows.in_file(stored.train.images)
+    assert held.train.images.shape == (9, 32, 32, asked or 1)
+    np.testing.assert_array_equal(stored.train.images, held.train.images)
+    assert stored.description == held.description
+    assert list(tmp_path.iterdir()) == []

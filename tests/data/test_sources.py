@@ -9,7 +9,7 @@ from skimage import transform
 
 from bginv_jax.config import default_config
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import _fit, resize
+from bginv_jax.data.dataset import fit, resize
 from bginv_jax.images.pixels import crop_to
 from tests.conftest import write_idx
 
@@ -182,9 +182,9 @@ def test_images_of_several_sizes_ask_for_a_size():
     images = [np.full((4, 4, 3), 7, np.uint8), np.full((5, 4, 3), 9, np.uint8)]
     config = default_config().data
     with pytest.raises(ValueError, match="data set flowers: images of 2 sizes; set config.data.image_size"):
-        _fit(config, "flowers", images)
+        fit(config, "flowers", images)
     config.image_size = 6
-    fitted = _fit(config, "flowers", images)
+    fitted = fit(config, "flowers", images)
     assert fitted.shape == (2, 6, 6, 3)
     assert (fitted[0] == 7).all()
     assert (fitted[1] == 9).all()

@@ -11,6 +11,7 @@ import pytest
 import requests
 from PIL import Image
 
+from bginv_jax.data import rows
 from bginv_jax.errors import InputError, MissingDataError
 from bginv_jax.images.pixels import crop_to
 from tests.data.test_sources import _load
@@ -25,14 +26,15 @@ def _png(image):
     return file
 
 
-def _prepare(folder, dtype=np.uint8):
-    """A version's folder as TensorFlow Datasets writes it: 12 and 6 images, 8x8, of three classes."""
+def _prepare(folder, dtype=np.uint8, sides=()):
+    """A version's folder as TensorFlow Datasets writes it: 12 and 6 images of three classes, 8x8 or of `sides`."""
     from array_record.python import array_record_module
     from tensorflow_datasets.core import dataset_info, naming
 
     name, version = folder.parts[-2:]
+    shape = (None, None, 1) if sides else (8, 8, 1)
     features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(shape=(8, 8, 1), dtype=dtype), "label": tfds.features.ClassLabel(num_classes=3)}
+        {"image": tfds.features.Image(shape=shape, dtype=dtype), "label": tfds.features.ClassLabel(num_classes=3)}
     )
     folder.mkdir(parents=True)
     splits = []
@@ -40,7 +42,8 @@ def _prepare(folder, dtype=np.uint8):
         path = folder / f"{name}-{split}.array_record-00000-of-00001"
         writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
         for i in range(count):
-            example = {"image": _png(np.full((8, 8), i, dtype)), "label": i % 3}
+            side = sides[i] if sides else 8
+            example = {"image": _png(np.full((side, side), i, dtype)), "label": i % 3}
             writer.write(features.serialize_example(features.encode_example(example)))
         writer.close()
         template = naming.ShardedFileTemplate(
@@ -305,6 +308,44 @@ def test_percent_slices_and_sums_are_read(bars):
     dataset = load(train_split="train[:25%]+train[-2:]", test_split="test[50%:]")
     assert crop_to(dataset.train.images, dataset.shape[:2])[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11]
     assert dataset.test.targets.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("fields", [{}, {"image_size": 16}, {"image_size": 16, "channels": 3}, {"image_size": 4}])
+def test_a_large_split_lies_in_a_file(bars, tmp_path, monkeypatch, fields):
+    load = functools.partial(_load, "tfds:bars", dir=str(bars.parents[1]), **fields)
+    in_memory = load()
+    monkeypatch.setenv("BGINV_CACHE", str(tmp_path / "cache"))
+    for name, value in (("_MOST_HELD", 0), ("_READ_TOGETHER", 5), ("_DECODED_TOGETHER", 2), ("_FITTED_BYTES", 0)):
+        monkeypatch.setattr(f"bginv_jax.data.tfds.{name}", value)
+    in_file = load()
+    assert (rows.in_file(in_file.train.images), rows.in_file(in_memory.train.images)) == (True, False)
+    for split in ("train", "test"):
+        expected, found = getattr(in_memory, split), getattr(in_file, split)
+        np.testing.assert_array_equal(found.images, expected.images)
+        np.testing.assert_array_equal(found.targets, expected.targets)
+    assert in_file.description == in_memory.description
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_where_no_file_can_be_written_a_large_split_is_held(bars, tmp_path, monkeypatch, caplog):
+    (tmp_path / "taken").touch()
+    monkeypatch.setenv("BGINV_CACHE", str(tmp_path / "taken"))
+    monkeypatch.setattr("bginv_jax.data.tfds._MOST_HELD", 0)
+    dataset = _load("tfds:bars", dir=str(bars.parents[1]))
+    assert dataset.train.targets.tolist() == [0, 1, 2] * 4
+    assert "images of tfds:bars cannot lie in" in caplog.text
+
+
+@pytest.mark.parametrize(("together", "sizes"), [(1, "8x8 and 9x9 pixels"), (16, "12 sizes")])
+def test_images_of_several_sizes_need_one(tmp_path, monkeypatch, together, sizes):
+    """The features say that sides differ, as of photographs."""
+    monkeypatch.setattr("bginv_jax.data.tfds._DECODED_TOGETHER", together)
+    folder = _prepare(tmp_path / "sets" / "bars" / "1.0.0", sides=range(8, 20))
+    message = _message("bars", folder.parents[1])
+    assert message == f"data set tfds:bars: images of {sizes}; set config.data.image_size, the side in pixels"
+    dataset = _load("tfds:bars", dir=str(folder.parents[1]), image_size=16)
+    assert crop_to(dataset.train.images, dataset.shape[:2])[:, 0, 0, 0].tolist() == list(range(12))
+    assert dataset.shape == (16, 16, 1)
 
 
 def test_the_folder_is_found_by_any_name(bars, monkeypatch):
