@@ -3,11 +3,13 @@
 The array is a memory-mapped file, so a set may be larger than the memory.
 """
 
+import contextlib
 import hashlib
 import io
 import logging
 import math
 import os
+import time
 import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the files that are kept; another one is another key
 _CHECKSUM_BYTES = 4  # behind the array
+_ABANDONED = 3600  # seconds without a write, after which a half-written file is nobody's any more
 _NAMED = 10  # broken files; a message does not list hundreds
 
 
@@ -98,6 +101,7 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     shape = (len(paths), fitting.side, fitting.side, fitting.shape[-1])
     images = _open(file, shape)
     if images is None:
+        _remove_abandoned(file.parent)
         try:
             with files.replacing(file) as whole, whole.open("wb") as stream:
                 _write(stream, shape, _decode(paths, fitting, name))
@@ -118,6 +122,15 @@ def cache_folder() -> Path:
     if given:
         return Path(os.path.expanduser(given))
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "bginv_jax"
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Removes files that killed processes left half-written."""
+    for half in folder.glob(f".*/{'[0-9a-f]' * 64}.npy"):
+        with contextlib.suppress(OSError):  # somebody else does it, or may not
+            if time.time() - half.stat().st_mtime > _ABANDONED:
+                half.unlink()
+                half.parent.rmdir()
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:

@@ -1,7 +1,9 @@
 """Pictures are decoded once: what is kept is found by content, and made anew where it is damaged."""
 
 import errno
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,19 @@ def test_nothing_is_left_of_a_set_that_is_refused(folder, cache):
     with pytest.raises(ValueError, match="003.png: it is no picture"):
         _load(folder)
     assert list(cache.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(folder, cache):
+    now = time.time()
+    halves = {}
+    for name, age in ((".tmpdead/" + "0" * 64, 4000), (".tmplive/" + "1" * 64, 3000), (".mine/array", 4000)):
+        halves[name] = cache / f"{name}.npy"
+        halves[name].parent.mkdir(parents=True)
+        halves[name].write_bytes(b"half")
+        os.utime(halves[name], (now - age, now - age))
+    _load(folder)
+    assert [half.is_file() for half in halves.values()] == [False, True, True]
+    assert not (cache / ".tmpdead").exists()
 
 
 def test_the_place_is_the_users(monkeypatch, tmp_path):
