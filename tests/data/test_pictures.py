@@ -152,8 +152,8 @@ def test_a_place_that_cannot_be_reached_is_none(folder, cache, monkeypatch, capl
 
 def test_a_file_that_is_written_while_it_is_read_is_not_kept(folder, cache, monkeypatch):
     def read(path):
-        if path.name == "002.png":
-            shutil.copy(folder / "004.png", folder / "003.png")
+        if path.name == "002.png":  # at once, since another thread may be reading it
+            os.replace(shutil.copy(folder / "004.png", folder.parent / "new.png"), folder / "003.png")
         return reading.read_picture(path)
 
     monkeypatch.setattr(pictures, "read_picture", read)
