@@ -13,6 +13,7 @@ from tqdm import tqdm
 from bginv_jax.backgrounds import patterns
 from bginv_jax.data import sources
 from bginv_jax.data.dataset import Dataset, Split
+from bginv_jax.data.description import Description
 from bginv_jax.errors import InputError, MissingDataError, some
 from bginv_jax.evaluation import playing, predictors
 from bginv_jax.images.masks import overlap
@@ -74,47 +75,71 @@ def load(
     if tests is not None and not sources.are_tests(tuple(tests)):
         named = " and ".join(map(repr, tests))
         raise InputError(f"--test is {named}; expected NAME or NAME:PATH, each name once, and none train or test")
-    workdirs = [predictors.find_workdir(workdir) for workdir in workdirs]
     known: dict[str, Dataset] = {}
     by_content: dict[tuple, Dataset] = {}
     runs: list[TrainedRun] = []
-    for workdir in workdirs:
+    for workdir in [predictors.find_workdir(workdir) for workdir in workdirs]:
         seeds = predictors.load_seeds(workdir)
-        named = seeds[0].config.data.copy_and_resolve_references()
-        named.update({name: value for name, value in (("source", source), ("dir", folder)) if value is not None})
-        if tests is not None:
-            named.tests = tuple(tests)
-        elif source is not None and source.partition(":")[0] != seeds[0].config.data.source.partition(":")[0]:
-            named.tests = ()
-        if masks is not None:
-            named.masks = tuple(masks)
-        key = named.to_json()
+        data = _data_fields(seeds[0].config.data, source=source, folder=folder, tests=tests, masks=masks)
+        key = data.to_json()
         if key not in known:
-            known[key] = _load_dataset(named)
-        dataset, trained_on = known[key], seeds[0].description
-        digest = dataset.description.sha256
-        if digest == trained_on.sha256 and source is not None:
-            dataset = dataclasses.replace(dataset, name=trained_on.name)
-        elif digest != trained_on.sha256:
-            what = "have changed since it was trained" if source is None else "are not those that it was trained on"
-            _LOG.warning("%s: the images or labels of %s %s", workdir, dataset.name, what)
-            renamed = dataset.class_names != trained_on.class_names
-            if dataset.by_class and renamed and len(dataset.class_names) == len(trained_on.class_names):
-                raise InputError(
-                    f"data set {dataset.name} has the classes {some(dataset.class_names)}; expected those that "
-                    f"{workdir} was trained on, {some(trained_on.class_names)}"
-                )
+            known[key] = _load_dataset(data)
+        dataset = _as_trained_on(seeds[0].description, known[key], workdir, moved=source is not None)
         dataset = by_content.setdefault(_content(dataset), dataset)
-        for what, expected, actual in (
-            ("images of", trained_on.shape, dataset.shape),
-            ("classes, in number", len(trained_on.class_names), len(dataset.class_names)),
-            ("classes of pixels, in number", len(trained_on.pixel_classes), len(dataset.pixel_classes)),
-        ):
-            if expected != actual:
-                raise InputError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
-        runs.append(TrainedRun(predictors.find_workdir(workdir), seeds, dataset))
+        runs.append(TrainedRun(workdir, seeds, dataset))
     _check_tests(runs)
     return runs
+
+
+def _data_fields(
+    trained: ConfigDict,
+    *,
+    source: str | None,
+    folder: str | None,
+    tests: Sequence[str] | None,
+    masks: Sequence[str] | None,
+) -> ConfigDict:
+    """The config's group `data` of a training, with what `load` was told."""
+    data = trained.copy_and_resolve_references()
+    if tests is None and source is not None and source.partition(":")[0] != trained.source.partition(":")[0]:
+        tests = ()
+    tests, masks = (None if one is None else tuple(one) for one in (tests, masks))
+    told = {"source": source, "dir": folder, "tests": tests, "masks": masks}
+    data.update({name: value for name, value in told.items() if value is not None})
+    return data
+
+
+def _as_trained_on(trained_on: Description, dataset: Dataset, workdir: Path, *, moved: bool) -> Dataset:
+    """A data set that networks of `workdir` can be scored on, with the name that it had if it is what they learned.
+
+    Args:
+      trained_on: what the checkpoint says of its data.
+      dataset: may be another.
+      workdir: for messages.
+      moved: whether the data set was named anew.
+
+    Raises:
+      InputError: if its images, or what its labels mean, are not as in training.
+    """
+    if dataset.description.sha256 == trained_on.sha256:
+        dataset = dataclasses.replace(dataset, name=trained_on.name) if moved else dataset
+    else:
+        what = "are not those that it was trained on" if moved else "have changed since it was trained"
+        _LOG.warning("%s: the images or labels of %s %s", workdir, dataset.name, what)
+        renamed = dataset.class_names != trained_on.class_names
+        if dataset.by_class and renamed and len(dataset.class_names) == len(trained_on.class_names):
+            raise InputError(
+                f"data set {dataset.name} has the classes {some(dataset.class_names)}; expected those that "
+                f"{workdir} was trained on, {some(trained_on.class_names)}"
+            )
+    for what, expected, actual in (
+        ("images of", trained_on.shape, dataset.shape),
+        ("classes, in number", len(trained_on.class_names), len(dataset.class_names)),
+        ("classes of pixels, in number", len(trained_on.pixel_classes), len(dataset.pixel_classes)),
+    ):
+        if expected != actual:
+            raise InputError(f"data set {dataset.name}: {what} {actual}; expected {expected}, as in training")
+    return dataset
 
 
 def _content(dataset: Dataset) -> tuple:
