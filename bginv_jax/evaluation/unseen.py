@@ -102,7 +102,7 @@ def _worst(measured: Sequence[Measured]) -> dict[str, np.ndarray]:
 
 def score(run: scoring.TrainedRun, settings: Sequence[Setting]) -> list[dict]:
     """A record for each seed and setting; and of each seed one of family "every": of each image the worst setting."""
-    forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local(), chunk=250)
+    forward = hardware.make_forward(run.seeds[0].method.predict, hardware.local())
     play = playing.make_player(run.world, run.seeds[0].method.predict, episodes=EPISODES) if run.world else None
     test, whole = run.dataset.test, Setting(_EVERY, np.zeros(0), 0, 0.0)
     records = []

@@ -25,6 +25,7 @@ from bginv_jax.training import agreement
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
+_CHUNK, _CHUNK_ON_CPU = 64, 16  # images of a forward pass
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of Linux
 _MAPPED_CALL = threading.Lock()  # of all programs on several processors; `map_program` says why
 
@@ -170,19 +171,20 @@ def map_program(
     return one_at_a_time
 
 
-def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int = 64) -> Callable:
+def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int = 0) -> Callable:
     """A batched `apply(variables, images)` for any number of images, compiled for one shape.
 
     Args:
       apply: (variables, float images (n, S, S, C)) -> outputs (n, ...).
       devices: each takes `chunk` images at a time; of several processes only its own.
-      chunk: images per device and call.
+      chunk: images per device and call; by default few on a processor, whose caches then hold what is between layers.
 
     Returns:
       forward(variables, images) -> outputs as NumPy arrays; images uint8 or float32 (N, S, S, C), on the host. The last
       batch is padded with zeros whose outputs are dropped.
     """
     devices = own(devices)
+    chunk = chunk or (_CHUNK_ON_CPU if on_cpu() else _CHUNK)
     mapped = map_program(lambda variables, x: apply(variables, as_float(x)), devices, in_axes=(None, 0))
     size = chunk * len(devices)
 
