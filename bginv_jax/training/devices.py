@@ -25,7 +25,7 @@ from bginv_jax.training import agreement
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
-_CHUNK, _CHUNK_ON_CPU = 64, 16  # images of a forward pass
+_CHUNK, _CHUNK_ON_CPU = 64, 32  # images of a forward pass
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of Linux
 _MAPPED_CALL = threading.Lock()  # of all programs on several processors; `map_program` says why
 
