@@ -199,19 +199,21 @@ def fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]
     if config.channels not in (0, channels) and channels != 1:
         raise InputError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
     if config.image_size and shapes != {(config.image_size, config.image_size, channels)}:
-        images = _to_square(config, images)
+        images = _convert(name, images, lambda part: _to_square(config, part))
     assert isinstance(images, np.ndarray), "of one size, or resized to it"
     if config.channels in (0, channels):
         return images
-    return rows.convert(
-        images, lambda part: part.repeat(config.channels, axis=-1), cache_folder(), name=f"images of {name}"
-    )
+    return _convert(name, images, lambda part: part.repeat(config.channels, axis=-1))
+
+
+def _convert(name: str, images: Any, function: Callable[[Any], np.ndarray]) -> np.ndarray:
+    return rows.convert(images, function, cache_folder(), name=f"images of {name}")
 
 
 def _padded(name: str, images: np.ndarray, size: int) -> np.ndarray:
     if images.shape[1:3] == (size, size):
         return images
-    return rows.convert(images, lambda part: pad_to(part, size), cache_folder(), name=f"images of {name}")
+    return _convert(name, images, lambda part: pad_to(part, size))
 
 
 def _warn_of_classes(name: str, class_names: Sequence[str], train: np.ndarray, test: np.ndarray) -> None:

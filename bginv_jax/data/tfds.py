@@ -1,10 +1,12 @@
 """Image-classification sets of TensorFlow Datasets, prepared as array_record: read without TensorFlow."""
 
 import contextlib
+import functools
 import io
+import itertools
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,39 +103,22 @@ def _read(
     """The images, fitted, (N, H, W, C), where they are many in a file, and the labels (N,)."""
     count = sum(shard.take for shard in shards)
     labels: list[int] = []
-
-    def decoded(block: tuple[Path, Sequence[bytes]]) -> tuple[list[np.ndarray], list[int]]:
-        own: list[int] = []
-
-        def images() -> Iterator[np.ndarray]:
-            path, records = block
-            for record in records:
-                try:
-                    image, label = decoder.decode(record)
-                except Exception as error:  # of Protocol Buffers, Pillow or TensorFlow Datasets
-                    raise InputError(
-                        f"{path}: an example cannot be read ({first_line(error)}); expected what features.json says"
-                    ) from error
-                own.append(label)
-                yield image
-
-        return list(_fit_some(config, name, images())), own
+    decode = functools.partial(_decode, decoder=decoder, config=config, name=name)
 
     def parts() -> Iterator[np.ndarray]:
         labels.clear()
         shape = None
         with tqdm(total=count, desc=f"{split}: reading", unit="image", delay=2, leave=False, disable=None) as bar:
-            for fitted, own in in_order(decoded, _blocks(shards)):
-                for part in fitted:
-                    shape = shape or part.shape[1:]
-                    if part.shape[1:] != shape:
-                        both = " and ".join("{}x{}".format(*one) for one in (shape, part.shape[1:]))
-                        raise InputError(
-                            f"data set {name}: images of {both} pixels; set config.data.image_size, the side in pixels"
-                        )
-                    yield part
+            for images, own in itertools.chain.from_iterable(in_order(decode, _blocks(shards))):
+                shape = shape or images.shape[1:]
+                if images.shape[1:] != shape:
+                    both = " and ".join("{}x{}".format(*one) for one in (shape, images.shape[1:]))
+                    raise InputError(
+                        f"data set {name}: images of {both} pixels; set config.data.image_size, the side in pixels"
+                    )
                 labels.extend(own)
                 bar.update(len(own))
+                yield images
 
     sides = (config.image_size, config.image_size) if config.image_size else decoder.shape[:2]
     channels = max(config.channels, decoder.shape[-1])
@@ -144,16 +129,25 @@ def _read(
     return images, np.array(labels, np.int64)
 
 
-def _fit_some(config: ConfigDict, name: str, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Images (H, W, C) as (n, H, W, C), as the config asks for them: several together, a large one alone."""
-    held: list[np.ndarray] = []
-    for image in images:
-        held.append(image)
-        if sum(one.nbytes for one in held) > _FITTED_BYTES:
-            yield fit(config, name, held)
-            held = []
-    if held:
-        yield fit(config, name, held)
+def _decode(
+    block: tuple[Path, Sequence[bytes]], *, decoder: _Decoder, config: ConfigDict, name: str
+) -> list[tuple[np.ndarray, list[int]]]:
+    """Fitted images (n, H, W, C) and their labels: several are fitted together, a large one alone."""
+    path, records = block
+    parts, images, labels = [], [], []
+    for number, record in enumerate(records, 1):
+        try:
+            image, label = decoder.decode(record)
+        except Exception as error:  # of Protocol Buffers, Pillow or TensorFlow Datasets
+            raise InputError(
+                f"{path}: an example cannot be read ({first_line(error)}); expected what features.json says"
+            ) from error
+        images.append(image)
+        labels.append(label)
+        if number == len(records) or sum(one.nbytes for one in images) > _FITTED_BYTES:
+            parts.append((fit(config, name, images), labels))
+            images, labels = [], []
+    return parts
 
 
 def _blocks(shards: "Sequence[FileInstruction]") -> Iterator[tuple[Path, Sequence[bytes]]]:

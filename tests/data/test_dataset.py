@@ -107,12 +107,13 @@ def test_parts_of_a_set_may_be_fitted_beforehand(how, channels, sizes, asked):
     assert fit(config, "toy", whole) is whole
 
 
+@pytest.mark.parametrize(("size", "side"), [(0, 32), (20, 32), (16, 16)])
 @pytest.mark.parametrize("asked", [0, 3])
-def test_images_in_a_file_are_padded_into_a_file(tmp_path, monkeypatch, asked):
+def test_images_in_a_file_are_fitted_and_padded_into_a_file(tmp_path, monkeypatch, asked, size, side):
     monkeypatch.setenv("BGINV_CACHE", str(tmp_path))
     monkeypatch.setattr(rows, "_CHUNK_BYTES", 3000)
     config = default_config().data
-    config.channels = asked
+    config.update({"channels": asked, "image_size": size})
     images = np.random.RandomState(0).randint(0, 256, (9, 28, 28, 1), np.uint8)
     labels = np.arange(9) % 2
     in_file = rows.store(iter([images]), tmp_path)
@@ -121,7 +122,7 @@ def test_images_in_a_file_are_padded_into_a_file(tmp_path, monkeypatch, asked):
         for some in (in_file, images)
     )
     assert rows.in_file(stored.train.images)
-    assert held.train.images.shape == (9, 32, 32, asked or 1)
+    assert held.train.images.shape == (9, side, side, asked or 1)
     np.testing.assert_array_equal(stored.train.images, held.train.images)
     assert stored.description == held.description
     assert list(tmp_path.iterdir()) == []
