@@ -217,7 +217,8 @@ def _moved_back(moves, gradient):
 def _taken(images: jax.Array, numbers: jax.Array) -> jax.Array:
     n, height, width, channels = images.shape
     flat = images.reshape(n, height * width, channels)
-    return jnp.take_along_axis(flat, numbers.reshape(n, -1, 1), axis=1).reshape(images.shape)
+    taken = jnp.take_along_axis(flat, numbers.reshape(n, -1, 1), axis=1, mode="promise_in_bounds")
+    return taken.reshape(images.shape)
 
 
 _moved.defvjp(lambda images, *moves: (_moved(images, *moves), moves), _moved_back)

@@ -47,7 +47,7 @@ def vary_masks(keys: jax.Array, m: jax.Array, *, halo: int, erosion: int) -> tup
     Returns the masks and by how much each was dilated (N,), below 0 where it was eroded.
     """
     radius = jax.vmap(lambda key: jax.random.randint(key, (), -erosion, halo + 1))(keys)
-    return masks.erode(masks.dilate(m, radius, largest=halo), -radius, largest=erosion), radius
+    return masks.grow(m, radius, least=-erosion, most=halo), radius
 
 
 def darken(keys: jax.Array, b: jax.Array, chosen: jax.Array) -> jax.Array:

@@ -3,6 +3,9 @@
 Masks are (N, H, W, 1), float32 in [0, 1] or bool, 1 on the object.
 """
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,18 +42,22 @@ def dilate(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
     height, width = m.shape[1:3]
     padded = jnp.pad(m, ((0, 0), (largest, largest), (largest, largest), (0, 0)))
     reach = (jnp.maximum(radius, 0) ** 2)[:, None, None, None]
-    for i in range(-largest, largest + 1):
-        for j in range(-largest, largest + 1):
-            if 0 < i * i + j * j <= largest**2:
-                top, left = largest + i, largest + j
-                shifted = padded[:, top : top + height, left : left + width]
-                m = jnp.where(reach >= i * i + j * j, jnp.maximum(m, shifted), m)
+    corners = list(itertools.product(range(2 * largest + 1), repeat=2))  # of the padded mask, moved
+    for distance in range(1, largest**2 + 1):
+        ring = [corner for corner in corners if sum((place - largest) ** 2 for place in corner) == distance]
+        if ring:
+            moved = (padded[:, top : top + height, left : left + width] for top, left in ring)
+            m = jnp.where(reach >= distance, functools.reduce(jnp.maximum, moved, m), m)
     return m
 
 
-def erode(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
-    """Grey erosion of each mask (N, H, W, 1) by a disk of its own radius; as `dilate`."""
-    return 1 - dilate(1 - m, radius, largest=largest) if largest else m
+def grow(m: jax.Array, radius: jax.Array, *, least: int, most: int) -> jax.Array:
+    """As `dilate`, and where a radius is below 0, grey erosion by a disk of that radius: `least` to `most` pixels."""
+    if least >= 0:
+        return dilate(m, radius, largest=most)
+    shrinks = (radius < 0)[:, None, None, None]
+    grown = dilate(jnp.where(shrinks, 1 - m, m), jnp.abs(radius), largest=max(-least, most))
+    return jnp.where(shrinks, 1 - grown, grown)
 
 
 def otsu_threshold(m: jax.Array) -> jax.Array:

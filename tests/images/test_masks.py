@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage import filters, morphology
 
-from bginv_jax.images.masks import binarize, dilate, erode, mean_area, otsu_threshold, overlap, total_variation
+from bginv_jax.images.masks import binarize, dilate, grow, mean_area, otsu_threshold, overlap, total_variation
 
 
 def test_area_and_total_variation_by_hand():
@@ -49,10 +49,16 @@ def test_overlap_by_hand():
     np.testing.assert_allclose(overlap(m, truth), [1 / 3, 0, 1])
 
 
-def test_erosion_takes_away_what_dilation_of_the_rest_reaches():
-    m = np.zeros((2, 9, 9, 1), np.float32)
-    m[:, 2:7, 2:7] = 1
-    eroded = np.asarray(erode(m, np.array([0, 1]), largest=1))
-    np.testing.assert_array_equal(eroded[0], m[0])
-    assert eroded[1].sum() == 9
-    assert eroded[1, 3:6, 3:6].sum() == 9
+def test_grow_dilates_and_erodes_as_scikit_image_does():
+    m = np.random.RandomState(0).rand(10, 20, 17, 1).astype(np.float32)
+    radii = np.arange(10) % 5 - 3
+    grown = grow(jnp.array(m), jnp.array(radii), least=-3, most=1)
+    for mask, radius, result in zip(m, radii, grown, strict=True):
+        by = morphology.dilation if radius > 0 else morphology.erosion
+        expected = by(mask[..., 0], morphology.disk(abs(radius)))
+        np.testing.assert_allclose(result[..., 0], expected, atol=1e-7)  # 1 - (1 - m) rounds
+
+
+def test_beyond_the_edge_nothing_grows_into_a_mask():
+    m = jnp.ones((2, 5, 5, 1)).at[1].set(0)
+    np.testing.assert_array_equal(grow(m, jnp.array([-2, 2]), least=-2, most=2), m)
