@@ -58,8 +58,12 @@ def test_it_predicts_the_same(workdir, images):
 @pytest.fixture
 def _masks_of_then(monkeypatch):
     """Where config.mask has both halo and erosion, that version dilated each mask before it eroded it."""
-    dilate = masks.dilate
-    monkeypatch.setattr(masks, "dilate", lambda m, radius, *, largest: dilate(m, jnp.abs(radius), largest=largest))
+
+    def grow(m, radius, *, least, most):
+        dilated = masks.dilate(m, jnp.abs(radius), largest=most)
+        return 1 - masks.dilate(1 - dilated, jnp.abs(radius), largest=-least)
+
+    monkeypatch.setattr(masks, "grow", grow)
 
 
 @pytest.mark.usefixtures("_masks_of_then")
