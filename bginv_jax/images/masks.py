@@ -42,12 +42,12 @@ def dilate(m: jax.Array, radius: jax.Array, *, largest: int) -> jax.Array:
     height, width = m.shape[1:3]
     padded = jnp.pad(m, ((0, 0), (largest, largest), (largest, largest), (0, 0)))
     reach = (jnp.maximum(radius, 0) ** 2)[:, None, None, None]
-    corners = list(itertools.product(range(2 * largest + 1), repeat=2))  # of the padded mask, moved
-    for distance in range(1, largest**2 + 1):
-        ring = [corner for corner in corners if sum((place - largest) ** 2 for place in corner) == distance]
-        if ring:
-            moved = (padded[:, top : top + height, left : left + width] for top, left in ring)
-            m = jnp.where(reach >= distance, functools.reduce(jnp.maximum, moved, m), m)
+    steps = range(-largest, largest + 1)
+    disk = sorted((i * i + j * j, i, j) for i in steps for j in steps if 0 < i * i + j * j <= largest**2)
+    for distance, ring in itertools.groupby(disk, key=lambda place: place[0]):
+        corners = ((largest + i, largest + j) for _, i, j in ring)  # of the padded mask, moved
+        moved = (padded[:, top : top + height, left : left + width] for top, left in corners)
+        m = jnp.where(reach >= distance, functools.reduce(jnp.maximum, moved, m), m)
     return m
 
 

@@ -49,6 +49,15 @@ def test_overlap_by_hand():
     np.testing.assert_allclose(overlap(m, truth), [1 / 3, 0, 1])
 
 
+def test_erosion_takes_away_what_dilation_of_the_rest_reaches():
+    m = np.zeros((2, 9, 9, 1), np.float32)
+    m[:, 2:7, 2:7] = 1
+    eroded = np.asarray(grow(m, np.array([0, -1]), least=-1, most=0))
+    np.testing.assert_array_equal(eroded[0], m[0])
+    assert eroded[1].sum() == 9
+    assert eroded[1, 3:6, 3:6].sum() == 9
+
+
 def test_grow_dilates_and_erodes_as_scikit_image_does():
     m = np.random.RandomState(0).rand(10, 20, 17, 1).astype(np.float32)
     radii = np.arange(10) % 5 - 3
