@@ -125,4 +125,4 @@ def compose_test(images: np.ndarray, background: str | np.ndarray, *, kept: np.n
     if background.ndim == 2:
         background = background[..., None]
     kept = with_halo(np.any(images > 0, axis=-1, keepdims=True)) if kept is None else kept
-    return np.where(kept, images, background).astype(np.float32)
+    return np.where(kept, images, background).astype(np.float32, copy=False)

@@ -24,7 +24,7 @@ from bginv_jax.worlds.registry import find_world
 
 _LOG = logging.getLogger(__name__)
 
-_TOGETHER = 1024  # images of a task with outputs for each pixel
+_TOGETHER, _TOGETHER_BYTES = 1024, 2**26  # images whose composites and outputs are held at once
 EPISODES = 200  # that are played before each background
 RATES = tuple(i / 100 for i in range(11)) + tuple(i / 10 for i in range(2, 11))
 
@@ -229,9 +229,9 @@ def mean_class_accuracy(hits: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean(correct[counts > 0] / counts[counts > 0]))
 
 
-def _parts(run: TrainedRun, split: Split) -> Iterator[Split]:
-    """The split part by part: measures are kept, and no outputs, which may be larger than the images."""
-    return split.parts(_TOGETHER if run.seeds[0].method.task.on_pixels else 0)
+def _parts(split: Split) -> Iterator[Split]:
+    """The split part by part: measures are kept, and neither composites nor outputs, which may be larger."""
+    return split.parts(max(1, min(_TOGETHER, _TOGETHER_BYTES // max(1, split.images[:1].nbytes))))
 
 
 def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:
@@ -261,13 +261,15 @@ def _measured(run: TrainedRun, split: Split, drawn: Sequence[np.ndarray | None])
         return [[play(trained.networks, pattern) for pattern in drawn] for trained in run.seeds]
     forward = hardware.make_forward(predict, hardware.local())
     measured: list[list[list[dict[str, np.ndarray]]]] = [[[] for _ in drawn] for _ in run.seeds]
-    for part in _parts(run, split):
-        kept = None if all(pattern is None for pattern in drawn) else run.dataset.kept(part)
-        shown = tqdm(drawn, f"{run.workdir.name}: scoring", unit="background", delay=2, leave=False, disable=None)
-        for i, pattern in enumerate(shown):
-            composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
-            for trained, found in zip(run.seeds, measured, strict=True):
-                found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
+    title, total = f"{run.workdir.name}: scoring", len(split.images) * len(drawn)
+    with tqdm(desc=title, total=total, unit="image", delay=2, leave=False, disable=None) as bar:
+        for part in _parts(split):
+            kept = None if all(pattern is None for pattern in drawn) else run.dataset.kept(part)
+            for i, pattern in enumerate(drawn):
+                composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
+                for trained, found in zip(run.seeds, measured, strict=True):
+                    found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
+                bar.update(len(part.images))
     return [[join(parts) for parts in found] for found in measured]
 
 
@@ -291,8 +293,7 @@ def score_trivial(run: TrainedRun) -> list[dict]:
         return []
     answer = np.asarray(task.trivial.answer(run.dataset.train.targets))
     parts = [
-        measure(task, np.broadcast_to(answer, (len(part.images), *answer.shape)), part.targets)
-        for part in _parts(run, test)
+        measure(task, np.broadcast_to(answer, (len(part.images), *answer.shape)), part.targets) for part in _parts(test)
     ]
     head = {"dataset": run.dataset.name, "method": task.trivial.title, "seed": 0}
     return [head | {"background": name} | record(task, join(parts)) for name in patterns.BACKGROUNDS]

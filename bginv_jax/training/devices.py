@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -25,7 +26,8 @@ from bginv_jax.training import agreement
 
 AXIS = "devices"
 _MOST_CPU_DEVICES = 8
-_CHUNK, _CHUNK_ON_CPU = 64, 32  # images of a forward pass
+_CHUNK, _CHUNK_ON_CPU = 64, 16  # images of a forward pass
+_CALL_PIXELS_ON_CPU = 2**18  # of each device, in all passes of a call
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of Linux
 _MAPPED_CALL = threading.Lock()  # of all programs on several processors; `map_program` says why
 
@@ -171,32 +173,52 @@ def map_program(
     return one_at_a_time
 
 
-def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int = 0) -> Callable:
+def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int = 0, passes: int = 0) -> Callable:
     """A batched `apply(variables, images)` for any number of images, compiled for one shape.
 
     Args:
       apply: (variables, float images (n, S, S, C)) -> outputs (n, ...).
       devices: each takes `chunk` images at a time; of several processes only its own.
-      chunk: images per device and call; by default few on a processor, whose caches then hold what is between layers.
+      chunk: images per device and pass; by default few on a processor, whose caches then hold what is between layers.
+      passes: that a call makes at most; by default several of small images on a processor, where a call costs as much
+        as some of them do.
 
     Returns:
       forward(variables, images) -> outputs as NumPy arrays; images uint8 or float32 (N, S, S, C), on the host. The last
-      batch is padded with zeros whose outputs are dropped.
+      pass is padded with zeros whose outputs are dropped.
     """
     devices = own(devices)
     chunk = chunk or (_CHUNK_ON_CPU if on_cpu() else _CHUNK)
-    mapped = map_program(lambda variables, x: apply(variables, as_float(x)), devices, in_axes=(None, 0))
-    size = chunk * len(devices)
+
+    def several(variables, x, count):
+        """The first `count` of x (passes, chunk, S, S, C) -> outputs (passes, chunk, ...), 0 of the others."""
+
+        def once(part):
+            return apply(variables, as_float(part))
+
+        if len(x) == 1:
+            return once(x[0])[None]
+        one = jax.eval_shape(once, x[0])
+        outputs = jnp.zeros((len(x), *one.shape), one.dtype)
+        return lax.fori_loop(0, count, lambda i, outputs: outputs.at[i].set(once(x[i])), outputs)
+
+    mapped = map_program(several, devices, in_axes=(None, 0, None))
 
     @own_settings()
     def forward(variables, images):
-        batches = []
-        for batch in rows.chunks(images, size) if len(images) else [images]:
-            padded = np.zeros((size, *images.shape[1:]), images.dtype)
+        pixels = chunk * images.shape[1] * images.shape[2]
+        most = passes or (max(1, _CALL_PIXELS_ON_CPU // pixels) if on_cpu() else 1)
+        each = len(devices) * chunk
+        flat = []
+        for batch in rows.chunks(images, each * most) if len(images) else [images]:
+            count = -(-len(batch) // each)
+            padded = np.zeros((count * each, *images.shape[1:]), images.dtype)
             padded[: len(batch)] = batch
-            outputs = mapped(variables, padded.reshape(len(devices), chunk, *images.shape[1:]))
-            batches.append((outputs, len(batch)))
-        flat = [np.asarray(outputs).reshape(size, *outputs.shape[2:])[:count] for outputs, count in batches]
+            padded = padded.reshape(len(devices), count, chunk, *images.shape[1:])
+            if count < most:
+                padded = np.pad(padded, [(0, 0), (0, most - count)] + [(0, 0)] * images.ndim)
+            outputs = np.asarray(mapped(variables, padded, np.int32(count)))[:, :count]
+            flat.append(outputs.reshape(-1, *outputs.shape[3:])[: len(batch)])
         return np.concatenate(flat)
 
     return forward
