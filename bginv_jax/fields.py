@@ -15,7 +15,7 @@ from bginv_jax.networks.classifiers import CLASSIFIERS, is_classifier
 from bginv_jax.networks.contract import padded_size
 from bginv_jax.tasks.registry import TASKS
 
-_MOST_VIEWS = 9
+_MOST_VIEWS, _WIDEST_VIEW = 9, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ def _switch(default: bool, meaning: str) -> Field:
     return Field(default, meaning, "True or False", lambda value: True)
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value <= 1
+def _is_view(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value <= _WIDEST_VIEW
 
 
 FIELDS: dict[str, Field] = {
@@ -83,9 +83,10 @@ FIELDS: dict[str, Field] = {
     ),
     "classifier_views": Field(
         (),
-        "f predicts by the mean over the middle of an image in these shares of its side, enlarged; () as it is",
-        "a tuple of up to 9 numbers above 0 and up to 1, such as (1.0, 0.7), or ()",
-        lambda value: len(value) <= _MOST_VIEWS and all(_is_share(share) for share in value),
+        "f predicts by the mean over the middle of an image in these shares of its side, resized; above 1 with more of "
+        "its edges around it; () as it is",
+        "a tuple of up to 9 numbers above 0 and up to 2, such as (1.0, 0.7), or ()",
+        lambda value: len(value) <= _MOST_VIEWS and all(_is_view(share) for share in value),
     ),
     "classifier_frozen": _number(0, "how many of f's first stages, the stem among them, keep their weights", 0, 1000),
     "batch_size": _number(64, "images per step, over all devices", 1),

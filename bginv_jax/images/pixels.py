@@ -51,11 +51,20 @@ def crop_to(images: SameArray, shape: tuple[int, int]) -> SameArray:
     return images[:, top : top + shape[0], left : left + shape[1]]
 
 
-def look_closer(images: jax.Array, share: float) -> jax.Array:
-    """The middle `share` of each side, enlarged to the whole: (N, S, S, C) -> (N, S, S, C), bilinear."""
+def reframe(images: jax.Array, share: float) -> jax.Array:
+    """The middle `share` of each side, resized to the whole: (N, S, S, C) -> (N, S, S, C), bilinear.
+
+    Of a share above 1 what lies beyond the edges is as the edges are.
+    """
     size = images.shape[1]
-    middle = max(1, round(share * size))
-    return jax.image.resize(crop_to(images, (middle, middle)), images.shape, "linear")
+    side = max(1, round(share * size))
+    if side > size:
+        before = (side - size) // 2
+        margins = (before, side - size - before)
+        framed = jnp.pad(images, ((0, 0), margins, margins, (0, 0)), mode="edge")
+    else:
+        framed = crop_to(images, (side, side))
+    return jax.image.resize(framed, images.shape, "linear")
 
 
 def backdrop(images: np.ndarray) -> np.ndarray:

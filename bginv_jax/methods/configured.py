@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from bginv_jax.images.pixels import look_closer
+from bginv_jax.images.pixels import reframe
 from bginv_jax.methods.contract import Networks
 from bginv_jax.networks.averaging import averaged
 from bginv_jax.networks.classifiers import make_classifier
@@ -40,12 +40,12 @@ def make_network(config: ConfigDict, module: nn.Module, *, shape: tuple[int, int
 def in_views(
     predict: Callable[[Networks, jax.Array], jax.Array], shares: Sequence[float]
 ) -> Callable[[Networks, jax.Array], jax.Array]:
-    """A prediction from several views: the mean outputs for the middle `shares` of each image, enlarged.
+    """A prediction from several views: the mean outputs for the middle `shares` of each image, `reframe`d.
 
-    What is learned from objects that fill the picture is better told where they do not.
+    What is learned from objects that fill the picture is better told where they do not, and the other way round.
     """
 
     def viewed(networks: Networks, images: jax.Array) -> jax.Array:
-        return jnp.stack([predict(networks, look_closer(images, share)) for share in shares]).mean(axis=0)
+        return jnp.stack([predict(networks, reframe(images, share)) for share in shares]).mean(axis=0)
 
     return viewed

@@ -5,6 +5,7 @@ import dataclasses
 from ml_collections import ConfigDict
 
 from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
 from bginv_jax.methods import attention, proposal, vanilla
 from bginv_jax.methods.configured import in_views
 from bginv_jax.methods.contract import Method, Recipe
@@ -26,4 +27,9 @@ def make_method(config: ConfigDict, description: Description) -> Method:
     method = METHODS[config.method].make(config, description, TASKS[config.task](config, description))
     if not config.classifier_views:
         return method
+    if method.task.on_pixels:
+        raise InputError(
+            f"config.classifier_views is {tuple(config.classifier_views)}; task {config.task}, whose outputs are of "
+            "pixels, takes ()"
+        )
     return dataclasses.replace(method, predict=in_views(method.predict, config.classifier_views))

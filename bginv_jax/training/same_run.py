@@ -17,8 +17,15 @@ from bginv_jax.training.checkpoints import Manager
 
 _LOG = logging.getLogger(__name__)
 
-# Fields that may change when a run is continued: they say what is read and written, not what is computed.
-_FREE = ("log_every", "checkpoint_every", "checkpoint_keep_every", "evaluate_every", "checkpoints_kept")
+# Fields that may change when a run is continued: they say what is read, written and predicted, not what is learned.
+_FREE = (
+    "log_every",
+    "checkpoint_every",
+    "checkpoint_keep_every",
+    "evaluate_every",
+    "checkpoints_kept",
+    "classifier_views",
+)
 
 # Fields that say where data are and how they are read: the data themselves are compared instead.
 _PHOTOGRAPHS = "background.photographs"

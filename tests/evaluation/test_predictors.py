@@ -20,6 +20,7 @@ from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import predictors
 from bginv_jax.training import checkpoints
+from bginv_jax.training.loop import train
 from tests.conftest import changed, door, write_workdir
 from tests.xla_flags import QUICK
 
@@ -59,6 +60,15 @@ def test_logits_are_those_of_f(workdir, logits, padded):
     assert logits.shape == (21, 3)
     assert logits.dtype == np.float32
     assert len({tuple(row) for row in logits.tolist()}) > 10
+
+
+def test_a_trained_workdir_started_again_predicts_from_other_views(module_config, images, logits, tmp_path):
+    workdir = write_workdir(module_config, tmp_path / "viewed")
+    train(changed(module_config, classifier_views=(1.25,)), workdir)
+    wider = bginv_jax.load_predictor(workdir)(images)
+    assert not np.allclose(wider, logits)
+    train(changed(module_config, classifier_views=(1.0, 1.25)), workdir)
+    np.testing.assert_allclose(bginv_jax.load_predictor(workdir)(images), (logits + wider) / 2, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 20])

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
-from bginv_jax.images.pixels import as_float, backdrop, crop_to, look_closer, pad_to, tile
+from bginv_jax.images.pixels import as_float, backdrop, crop_to, pad_to, reframe, tile
 
 
 def test_tile_joins_in_reading_order():
@@ -34,8 +35,16 @@ def test_the_backdrop_is_the_most_frequent_value_of_each_pixel():
 
 def test_looking_closer_enlarges_the_middle():
     ramp = jnp.tile(jnp.arange(8.0)[:, None], (1, 8))[None, ..., None]
-    closer = np.asarray(look_closer(ramp, 0.5))
+    closer = np.asarray(reframe(ramp, 0.5))
     assert closer.shape == ramp.shape
     np.testing.assert_allclose(closer[0, :, 3, 0], [2, 2.25, 2.75, 3.25, 3.75, 4.25, 4.75, 5], atol=1e-6)
-    np.testing.assert_allclose(look_closer(ramp, 1.0), ramp, atol=1e-6)
-    np.testing.assert_allclose(look_closer(ramp, 0.01), np.full_like(ramp, 3.0), atol=1e-6)
+    np.testing.assert_allclose(reframe(ramp, 1.0), ramp, atol=1e-6)
+    np.testing.assert_allclose(reframe(ramp, 0.01), np.full_like(ramp, 3.0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "before", "after"), [(1.25, 2, 2), (1.3, 2, 3), (2.0, 8, 8)])
+def test_a_wider_frame_has_more_of_the_edges_and_is_resized_as_pillow_does(share, before, after):
+    image = np.random.RandomState(0).rand(16, 16).astype(np.float32)
+    framed = Image.fromarray(np.pad(image, (before, after), mode="edge"))
+    expected = framed.resize((16, 16), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(reframe(jnp.asarray(image)[None, ..., None], share)[0, ..., 0], expected, atol=1e-5)

@@ -24,6 +24,7 @@ def test_another_config_or_other_data_are_refused():
     meta = _meta(config, DESCRIPTION)
     config.log_every = 7
     config.data.dir = "/elsewhere"
+    config.classifier_views = (1.0, 0.9)
     same_run.check_same_run(meta, config, DESCRIPTION)
     with pytest.raises(ValueError, match="whose images or labels are not those"):
         same_run.check_same_run(meta, config, replace(DESCRIPTION, sha256="abd"))
