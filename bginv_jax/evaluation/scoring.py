@@ -24,7 +24,7 @@ from bginv_jax.worlds.registry import find_world
 
 _LOG = logging.getLogger(__name__)
 
-_TOGETHER, _TOGETHER_BYTES = 1024, 2**26  # images whose composites and outputs are held at once
+_TOGETHER = 1024  # images, at most, whose composites and outputs are held at once
 EPISODES = 200  # that are played before each background
 RATES = tuple(i / 100 for i in range(11)) + tuple(i / 10 for i in range(2, 11))
 
@@ -231,7 +231,7 @@ def mean_class_accuracy(hits: np.ndarray, labels: np.ndarray) -> float:
 
 def _parts(split: Split) -> Iterator[Split]:
     """The split part by part: measures are kept, and neither composites nor outputs, which may be larger."""
-    return split.parts(max(1, min(_TOGETHER, _TOGETHER_BYTES // max(1, split.images[:1].nbytes))))
+    return (part for large in split.parts() for part in large.parts(_TOGETHER))
 
 
 def _score(run: TrainedRun, split: Split, patterns_by_name: Iterable[tuple[dict, np.ndarray | None]]) -> list[dict]:

@@ -59,7 +59,7 @@ def reframe(images: jax.Array, share: float) -> jax.Array:
     size = images.shape[1]
     side = max(1, round(share * size))
     if side > size:
-        before = (side - size) // 2
+        before, _ = _margins((size, size), (side, side))
         margins = (before, side - size - before)
         framed = jnp.pad(images, ((0, 0), margins, margins, (0, 0)), mode="edge")
     else:

@@ -209,16 +209,14 @@ def make_forward(apply: Callable, devices: Sequence[jax.Device], *, chunk: int =
         pixels = chunk * images.shape[1] * images.shape[2]
         most = passes or (max(1, _CALL_PIXELS_ON_CPU // pixels) if on_cpu() else 1)
         each = len(devices) * chunk
-        flat = []
+        batches = []
         for batch in rows.chunks(images, each * most) if len(images) else [images]:
-            count = -(-len(batch) // each)
-            padded = np.zeros((count * each, *images.shape[1:]), images.dtype)
+            padded = np.zeros((most * each, *images.shape[1:]), images.dtype)
             padded[: len(batch)] = batch
-            padded = padded.reshape(len(devices), count, chunk, *images.shape[1:])
-            if count < most:
-                padded = np.pad(padded, [(0, 0), (0, most - count)] + [(0, 0)] * images.ndim)
-            outputs = np.asarray(mapped(variables, padded, np.int32(count)))[:, :count]
-            flat.append(outputs.reshape(-1, *outputs.shape[3:])[: len(batch)])
-        return np.concatenate(flat)
+            by_device = padded.reshape(most, len(devices), chunk, *images.shape[1:]).swapaxes(0, 1)
+            outputs = mapped(variables, by_device, np.int32(-(-len(batch) // each)))
+            batches.append((outputs, len(batch)))
+        in_order = [(np.asarray(outputs).swapaxes(0, 1), count) for outputs, count in batches]
+        return np.concatenate([outputs.reshape(-1, *outputs.shape[3:])[:count] for outputs, count in in_order])
 
     return forward
