@@ -119,14 +119,18 @@ def validate(config: ConfigDict) -> None:
             raise _complaint(name, value, field.allowed)
     trained = registry.METHODS[config.method].networks
     phases = schedule.make_phases(config.schedule, config.steps)
-    used = {network for phase in phases for network in phase.networks}
+    begins: dict[str, int] = {}  # with which phase a network does
+    for i, phase in enumerate(phases):
+        for network in phase.networks:
+            begins.setdefault(network, i)
+    used, never = set(begins), len(phases)
     if not used <= set(trained):
         raise _complaint("schedule", config.schedule, f"method {config.method} trains {', '.join(trained)}")
-    if "f_l" in used and "f" not in used:
+    if begins.get("f_l", never) < begins.get("f", never):
         raise _complaint("schedule", config.schedule, "f trains before or with f_l")
     if "f_m" in used and config.mask.kind != "learned":
         raise _complaint("schedule", config.schedule, f"no f_m where config.mask.kind is {config.mask.kind}")
-    if "f_b" in used and "f_m" not in used and config.mask.kind == "learned":
+    if begins.get("f_b", never) < begins.get("f_m", never) and config.mask.kind == "learned":
         raise _complaint("schedule", config.schedule, "f_m trains before or with f_b, or config.mask.kind=nonzero")
     if not set(config.muon) <= set(trained):
         raise _complaint("muon", config.muon, f"method {config.method} trains {', '.join(trained)}")
@@ -146,6 +150,8 @@ def validate(config: ConfigDict) -> None:
         raise _complaint("checkpoint_keep_every", config.checkpoint_keep_every, what)
     if config.evaluate_every and not config.data.validation_share:
         raise _complaint("evaluate_every", config.evaluate_every, "0 where config.data.validation_share is 0")
+    if world and config.evaluate_every:
+        raise _complaint("evaluate_every", config.evaluate_every, f"0 with config.data.source {config.data.source}")
     _validate_background(config, used)
 
 

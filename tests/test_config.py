@@ -126,6 +126,7 @@ def test_the_defaults_are_valid_and_described():
         ),
         ("schedule", ("f:1", "f_l:2"), r"config.schedule .* method proposal trains f, f_m, f_b"),
         ("schedule", ("f:1", "f+f_b:2"), r"config.schedule .* f_m trains before or with f_b"),
+        ("schedule", ("f:1", "f+f_b:2", "f_m:1"), r"config.schedule .* f_m trains before or with f_b"),
         ("schedule", ("f",), r"config.schedule is \('f',\); allowed: a tuple of strings"),
         ("task", "q_learning", r"config.task is 'q_learning'; allowed: another .* with config.data.source mnist_5k"),
         ("data.source", "world:catch", r"config.task is 'classification'; allowed: q_learning with .* world:catch"),

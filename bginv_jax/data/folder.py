@@ -4,6 +4,7 @@ The classes are the folders in `train`; pictures lie in them directly. What is h
 """
 
 import dataclasses
+import errno
 import logging
 import os
 import unicodedata
@@ -90,9 +91,10 @@ def _inside(root: Path, name: str, field: str) -> Path:
     folder = root / name
     if os.path.isdir(folder):
         return folder
-    there = some(
-        sorted(printable(path.name) for path in root.iterdir() if os.path.isdir(path) and path.name[:1] != ".")
-    )
+    try:
+        there = some([printable(path.name) for path in look_into(root).folders])
+    except OSError as error:
+        raise InputError(f"{field} is {name!r}, in {printable(root)}: {error.strerror}; expected a folder") from error
     raise InputError(
         f"{field} is {name!r}, which is no folder in {printable(root)}; there {f'are {there}' if there else 'is none'}"
     )
@@ -112,11 +114,26 @@ def _class_name(folder: Path) -> str:
     return one_line(unicodedata.normalize("NFC", folder.name))
 
 
+def _is_lost(path: Path) -> bool:
+    """Whether a path is a link to nothing, or to itself.
+
+    Raises:
+      OSError: if the system does not say, as in a folder that may not be entered.
+    """
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        return True
+    return False
+
+
 def _list(folder: Path) -> _Listing:
     """The classes of a folder in the order of their names, and their files."""
     try:
         contents = look_into(folder)
-        lost = [path for path in contents.others if not os.path.exists(path)]
+        lost = [path for path in contents.others if _is_lost(path)]
         if lost:  # a disk that is not mounted would be a class less
             raise InputError(f"{printable(lost[0])} is a link to nothing; expected the folder of a class")
         found: dict[str, Path] = {}

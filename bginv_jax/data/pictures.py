@@ -101,8 +101,8 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
     shape = (len(paths), fitting.side, fitting.side, fitting.shape[-1])
     images = _open(file, shape)
     if images is None:
-        _remove_abandoned(file.parent)
         try:
+            _remove_abandoned(file.parent)
             with files.replacing(file) as whole, whole.open("wb") as stream:
                 _write(stream, shape, _decode(paths, fitting, name))
                 _check_unchanged(paths, looked)  # or the next run would find other images than the files are

@@ -102,7 +102,7 @@ def score(run: scoring.TrainedRun, photographs: Sequence[np.ndarray] = (), *, se
     records = []
     for view, images, labels in views(run, photographs, seed=seed):
         for one in run.seeds:
-            measures = scoring.measure(one.method.task, forward(one.networks, images), labels)
+            measures = one.method.task.measure(forward(one.networks, images), labels)
             record = scoring.record(one.method.task, measures)
             record["mean_class_accuracy"] = scoring.mean_class_accuracy(measures["accuracy"], labels)
             records.append(_head(run, one, view, objects) | record)

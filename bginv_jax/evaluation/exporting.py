@@ -1,5 +1,6 @@
 """A trained workdir as a folder that others use without this package: programs, weights, facts and a model card."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -62,8 +63,8 @@ def to_program(apply: Callable, networks: Networks, description: Description, *,
 
 
 def _check_own(output: Path) -> None:
-    """Refuses a folder whose README.md or model.json is somebody else's, such as that of a project."""
-    model, there = output / MODEL, [name for name in (MODEL, CARD) if (output / name).exists()]
+    """Refuses a folder where files of these names are somebody else's, such as the README.md of a project."""
+    model, there = output / MODEL, [name for name in FILES if (output / name).exists()]
     ours = model.is_file() and f'"format": "{_FORMAT}' in model.read_text(encoding="utf-8", errors="replace")
     if there and not ours:
         raise InputError(
@@ -221,9 +222,9 @@ def write(
     }
     contents[MODEL] = (files.as_text(files.to_json(model, indent=2)) + "\n").encode()
     contents[CARD] = files.as_text(model_card.render(trained, model, records, scored)).encode()
-    for name, content in contents.items():
-        with files.replacing(output / name) as whole:
-            whole.write_bytes(content)
+    with contextlib.ExitStack() as moves:  # all at once, so that nobody finds some of them; the last named is first
+        for name, content in contents.items():
+            moves.enter_context(files.replacing(output / name)).write_bytes(content)
     for name in FILES:
         if name not in contents:  # of an earlier export of another method
             (output / name).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from bginv_jax.data.description import Description
 from bginv_jax.errors import InputError, MissingDataError, some
 from bginv_jax.evaluation import playing, predictors
 from bginv_jax.images.masks import overlap
-from bginv_jax.tasks.contract import Shown, Targets, Task
+from bginv_jax.tasks.contract import Shown, Task, join
 from bginv_jax.training import devices as hardware
 from bginv_jax.worlds.contract import World
 from bginv_jax.worlds.registry import find_world
@@ -206,17 +206,6 @@ def _named(shown: Shown) -> dict[str, Any]:
     return {"measure": shown.name, **unit, "larger_is_better": shown.larger_is_better}
 
 
-def measure(task: Task, outputs: np.ndarray, targets: Targets) -> dict[str, np.ndarray]:
-    """The task's measures of each image, by name, and its statistics."""
-    measures = task.measures(outputs, targets) | (task.statistics(outputs, targets) if task.statistics else {})
-    return {name: np.asarray(values) for name, values in measures.items()}
-
-
-def join(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """What `measure` gave of parts of a set, as of the whole set."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
 def mean_class_accuracy(hits: np.ndarray, labels: np.ndarray) -> float:
     """The accuracy of each class of which there are images, averaged over these classes, percent.
 
@@ -268,7 +257,7 @@ def _measured(run: TrainedRun, split: Split, drawn: Sequence[np.ndarray | None])
             for i, pattern in enumerate(drawn):
                 composed = part.images if pattern is None else patterns.compose_test(part.images, pattern, kept=kept)
                 for trained, found in zip(run.seeds, measured, strict=True):
-                    found[i].append(measure(trained.method.task, forward(trained.networks, composed), part.targets))
+                    found[i].append(trained.method.task.measure(forward(trained.networks, composed), part.targets))
                 bar.update(len(part.images))
     return [[join(parts) for parts in found] for found in measured]
 
@@ -293,7 +282,7 @@ def score_trivial(run: TrainedRun) -> list[dict]:
         return []
     answer = np.asarray(task.trivial.answer(run.dataset.train.targets))
     parts = [
-        measure(task, np.broadcast_to(answer, (len(part.images), *answer.shape)), part.targets) for part in _parts(test)
+        task.measure(np.broadcast_to(answer, (len(part.images), *answer.shape)), part.targets) for part in _parts(test)
     ]
     head = {"dataset": run.dataset.name, "method": task.trivial.title, "seed": 0}
     return [head | {"background": name} | record(task, join(parts)) for name in patterns.BACKGROUNDS]

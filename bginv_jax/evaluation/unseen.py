@@ -25,7 +25,7 @@ from bginv_jax.evaluation.records import by_measure, heading, larger_is_better, 
 from bginv_jax.images.augment import random_crops
 from bginv_jax.images.pixels import as_float
 from bginv_jax.jax_settings import own_settings
-from bginv_jax.tasks.contract import Targets, Task
+from bginv_jax.tasks.contract import Targets, Task, join
 from bginv_jax.training import devices as hardware
 
 _LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ GROUPS = {
 
 
 class Measured(NamedTuple):
-    """What `scoring.measure` gives of the images in a setting, and how bad each is, (N,), larger for worse."""
+    """What `Task.measure` gives of the images in a setting, and how bad each is, (N,), larger for worse."""
 
     values: dict[str, np.ndarray]
     harm: np.ndarray
@@ -74,14 +74,14 @@ def measure_settings(
         for parts, composed in zip(measured, set_before(x[part], objects[part], settings), strict=True):
             parts.append(_measure(task, predict(composed), of_part))
     return [
-        Measured(scoring.join([one.values for one in parts]), np.concatenate([one.harm for one in parts]))
+        Measured(join([one.values for one in parts]), np.concatenate([one.harm for one in parts]))
         for parts in measured
     ]
 
 
 def _measure(task: Task, outputs: np.ndarray, targets: Targets) -> Measured:
     """The harm is what the task shows, or its loss where that is a value of whole sets alone."""
-    values = scoring.measure(task, outputs, targets)
+    values = task.measure(outputs, targets)
     if task.shown not in values:
         return Measured(values, np.asarray(task.loss(jnp.asarray(outputs), targets)))
     shown = values[task.shown].astype(np.float32)

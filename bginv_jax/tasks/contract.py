@@ -4,7 +4,7 @@ Targets are any pytree with a leading axis of images.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -97,3 +97,13 @@ class Task:
         """The loss and all measures as means over the batch, by name."""
         loss = self.loss(outputs, targets).mean()
         return {"loss": loss} | {name: values.mean() for name, values in self.measures(outputs, targets).items()}
+
+    def measure(self, outputs: np.ndarray, targets: Targets) -> dict[str, np.ndarray]:
+        """The measures of each image, by name, and the statistics: what `record` takes, of the images of a set."""
+        found = self.measures(outputs, targets) | (self.statistics(outputs, targets) if self.statistics else {})
+        return {name: np.asarray(values) for name, values in found.items()}
+
+
+def join(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `Task.measure` gave of parts of a set, as of the whole set."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

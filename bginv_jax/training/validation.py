@@ -12,6 +12,7 @@ from bginv_jax.backgrounds.settings import CONTRASTS, HALOS, Setting, set_before
 from bginv_jax.data.dataset import Split
 from bginv_jax.methods.contract import Networks
 from bginv_jax.methods.schedule import Phase
+from bginv_jax.tasks.contract import join
 from bginv_jax.training import devices as hardware
 from bginv_jax.training.metrics_file import VALIDATION
 from bginv_jax.training.progress import Report
@@ -72,12 +73,9 @@ class Validation:
             for kind, images in self._images(part, networks, phase):
                 if ends():
                     return None
-                measures = self._run.method.task.measures(self._forward(networks, images), part.targets)
-                measured.setdefault(kind, []).append({name: np.asarray(found) for name, found in measures.items()})
-        return {
-            kind: {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-            for kind, found in measured.items()
-        }
+                found = self._run.method.task.measure(self._forward(networks, images), part.targets)
+                measured.setdefault(kind, []).append(found)
+        return {kind: join(found) for kind, found in measured.items()}
 
     def score(
         self, of_seeds: Sequence[Networks], phase: Phase, *, ends: Callable[[], bool] = lambda: False

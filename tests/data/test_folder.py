@@ -1,9 +1,11 @@
 """Folders of photographs: what is read, what is refused with the name of the file, and what is said of the classes."""
 
+import errno
 import logging
 import os
 import stat
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,6 +248,34 @@ def test_the_folder_of_a_class_that_is_a_link_to_nothing_is_named(root, target):
     (root / "train" / "yew").symlink_to(target)
     with pytest.raises(InputError, match="train/yew is a link to nothing; expected the folder of a class"):
         _load(root)
+
+
+def test_a_folder_that_may_be_listed_and_not_entered_holds_no_links_to_nothing(root, monkeypatch):
+    real, closed = Path.stat, root / "train"
+
+    def stat(path, **options):  # as for anyone but root
+        if closed in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    isdir = os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda path: closed not in Path(path).parents and isdir(path))
+    with pytest.raises(InputError, match="^/.*/train/.*: Permission denied; expected a folder"):
+        _load(root)
+
+
+def test_a_folder_that_may_not_be_listed_is_named_with_its_field(root, monkeypatch):
+    real = Path.iterdir
+
+    def iterdir(path):
+        if path == root:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(InputError, match="^config.data.tests is 'field', in .*: Permission denied; expected a folder"):
+        _load(root, tests=("field",))
 
 
 def test_folders_within_a_class_are_said_to_be_passed_over(root, caplog):

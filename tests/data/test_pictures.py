@@ -133,7 +133,9 @@ def test_the_place_is_the_users(monkeypatch, tmp_path):
     assert pictures.cache_folder() == tmp_path / "x" / "bginv_jax"
 
 
-def test_a_place_that_cannot_be_reached_is_none(folder, cache, monkeypatch, caplog):
+@pytest.mark.parametrize("within", [".", "in", "in/it"])
+def test_a_place_that_cannot_be_reached_is_none(folder, cache, monkeypatch, caplog, within):
+    monkeypatch.setenv("BGINV_CACHE", str(cache / within))
     real = Path.stat
 
     def stat(path, **options):  # as where only others may enter; root may
@@ -144,7 +146,7 @@ def test_a_place_that_cannot_be_reached_is_none(folder, cache, monkeypatch, capl
     expected, _ = _load(folder)
     shutil.rmtree(cache)
     cache.write_text("a file")
-    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setattr(Path, "stat", stat)  # after what stands there cannot be entered by root either
     images, _ = _load(folder)
     np.testing.assert_array_equal(images, expected)
     assert "cannot be kept for the next run" in caplog.text

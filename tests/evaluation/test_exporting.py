@@ -212,7 +212,7 @@ def test_without_the_data_the_scores_are_those_of_evaluate_or_none(module_config
         exporting.find_scores(workdir, trained, source="idx:/nowhere", folder=None, score=True)
 
 
-@pytest.mark.parametrize("name", ["README.md", "model.json"])
+@pytest.mark.parametrize("name", exporting.FILES)
 def test_files_that_no_export_wrote_stay(workdir, folder, tmp_path, name):
     (tmp_path / name).write_text('{"format": "mine"}', encoding="utf-8")
     with pytest.raises(InputError, match=f"whose {name} no export wrote; expected another folder"):
@@ -246,7 +246,7 @@ def test_a_network_that_asks_for_the_number_of_images_is_named_before_scoring(mo
 def test_files_of_another_method_do_not_stay(module_config, tmp_path):
     config = changed(module_config, method="vanilla", schedule=("f:1",))
     workdir = write_workdir(config, tmp_path / "run")
-    (tmp_path / "out").mkdir()
+    exporting.write(workdir, tmp_path / "out", score=False)
     (tmp_path / "out" / exporting.MASK).write_bytes(b"old")
     names = exporting.write(workdir, tmp_path / "out", score=False)
     assert exporting.MASK not in names

@@ -12,6 +12,7 @@ from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring
 from bginv_jax.images.augment import draw_moves, resample
 from bginv_jax.tasks import rotation
+from bginv_jax.tasks.contract import join
 from bginv_jax.tasks.registry import TASKS
 
 TASK = rotation.rotation()
@@ -63,8 +64,8 @@ def test_errors_in_degrees_are_the_shorter_way_round(output, target, error):
 def test_a_record_has_the_mean_error_and_r_squared_by_hand():
     outputs = np.asarray(rotation.directions(np.array([0.0, 10.0, 30.0, 40.0])))
     targets = np.array([0.0, 20.0, 20.0, 40.0], np.float32)  # mean 20, squares 400 + 0 + 0 + 400; errors 0, 10, 10, 0
-    measured = [scoring.measure(TASK, outputs[part], targets[part]) for part in (slice(3), slice(3, 4))]
-    found = scoring.record(TASK, scoring.join(measured))
+    measured = [TASK.measure(outputs[part], targets[part]) for part in (slice(3), slice(3, 4))]
+    found = scoring.record(TASK, join(measured))
     assert found.pop("mean_absolute_error") == pytest.approx(5, rel=1e-5)
     assert found.pop("r_squared") == pytest.approx(1 - 200 / 800, rel=1e-5)
     beside = [{"measure": "r_squared", "larger_is_better": True}]
@@ -80,13 +81,13 @@ def test_a_record_has_the_mean_error_and_r_squared_by_hand():
 def test_who_looks_at_no_image_says_the_mean_angle_and_has_no_r_squared():
     targets = np.array([-40.0, 40.0, -20.0, 20.0], np.float32)
     answer = TASK.trivial.answer(targets)
-    measured = scoring.measure(TASK, np.tile(answer, (4, 1)), targets)
+    measured = TASK.measure(np.tile(answer, (4, 1)), targets)
     assert TASK.record(measured)["mean_absolute_error"] == pytest.approx(30, rel=1e-5)
     assert TASK.record(measured)["r_squared"] == pytest.approx(0, abs=1e-6)
 
 
 def test_r_squared_of_equal_angles_is_not_a_number():
-    measured = scoring.measure(TASK, np.array([[0.0, 1.0]] * 2), np.array([5.0, 5.0]))
+    measured = TASK.measure(np.array([[0.0, 1.0]] * 2), np.array([5.0, 5.0]))
     assert np.isnan(TASK.record(measured)["r_squared"])
 
 

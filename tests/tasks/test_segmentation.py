@@ -12,6 +12,7 @@ from bginv_jax.evaluation import scoring
 from bginv_jax.images.augment import Moves, draw_moves, resample, turns
 from bginv_jax.methods.registry import make_method
 from bginv_jax.tasks import segmentation
+from bginv_jax.tasks.contract import join
 from bginv_jax.tasks.registry import TASKS
 
 NAMES = ("background", "a", "b", "c")
@@ -33,8 +34,8 @@ def square(label, row, column, side=4, size=SIZE):
 
 def score(found, targets):
     """A record of classes (N, S, S) that were said, measured image by image as parts of a set are."""
-    parts = [scoring.measure(TASK, logits(one)[None], target[None]) for one, target in zip(found, targets, strict=True)]
-    return scoring.record(TASK, scoring.join(parts))
+    parts = [TASK.measure(logits(one)[None], target[None]) for one, target in zip(found, targets, strict=True)]
+    return scoring.record(TASK, join(parts))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
@@ -108,7 +109,7 @@ def test_who_looks_at_no_image_says_background():
     targets = np.stack([square(1, 0, 0), square(2, 4, 4)])
     answer = TASK.trivial.answer(targets)
     assert TASK.trivial.title == "All background"
-    record = scoring.record(TASK, scoring.measure(TASK, np.tile(answer, (2, 1, 1, 1)), targets))
+    record = scoring.record(TASK, TASK.measure(np.tile(answer, (2, 1, 1, 1)), targets))
     share = 1 - 32 / 512
     assert record["mean_IoU"] == pytest.approx(100 * share / 3)
     assert record["mean_IoU_of_objects"] == 0

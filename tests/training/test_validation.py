@@ -15,6 +15,8 @@ from bginv_jax.backgrounds.settings import CONTRASTS, HALOS, Setting, set_before
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import figures, panels, scoring
+from bginv_jax.evaluation.predictors import load_seeds
+from bginv_jax.images.pixels import as_float
 from bginv_jax.methods import proposal
 from bginv_jax.training import checkpoints, loop, wiring
 from bginv_jax.training.stopping import StoppedError
@@ -54,6 +56,25 @@ def test_scores_are_of_the_images_held_out_and_of_no_others(finished):
     settings = [Setting("", one, HALOS[i % 5], CONTRASTS[i % 4]) for i, one in enumerate(drawn)]
     on_each = [predict(x).argmax(axis=1) == held.targets for x in set_before(held.images, held.images > 0, settings)]
     assert scores[-1]["validation_development_accuracy"] == pytest.approx(100 * np.mean(on_each))
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        ("rotation", {"data__targets": "angle"}),
+        ("segmentation", {"data__targets": "canvas", "classifier": "unet"}),
+    ],
+)
+def test_a_task_whose_value_is_of_whole_sets_is_scored(task, changes, tmp_path):
+    config = _config(task=task, steps=2, **changes)
+    loop.train(config, tmp_path)
+    (found,) = _scores(tmp_path)
+    (trained,) = load_seeds(tmp_path)
+    task, held = trained.method.task, sources.load(config.data).validation
+    outputs = trained.method.predict(trained.networks, as_float(held.images))
+    expected = task.record(task.measure(np.asarray(outputs), held.targets))[task.shown]
+    assert found[f"validation_{task.shown}"] == pytest.approx(expected, rel=1e-4)
+    assert np.isfinite(found[f"validation_development_{task.shown}"])
 
 
 def test_scoring_changes_no_bit_of_the_training(finished, tmp_path):
