@@ -9,6 +9,7 @@ import platform
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -30,6 +31,7 @@ from bginv_jax.training.stopping import StoppedError
 flags.disclaim_key_flags()  # what is defined here belongs to the command that asks for it
 
 _WRONG_INPUT, _SYSTEM, _INTERRUPTED, _NOBODY_READS = 2, 1, 130, 141  # the last two as shells have them
+_AGAIN = 0.05  # seconds
 
 
 def _end(message: str, *, status: int) -> NoReturn:
@@ -257,6 +259,32 @@ def _ends_by_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def _heard_in_callbacks() -> Iterator[None]:
+    """In it a signal whose exception Python drops, as in a callback of the garbage collector, comes once more."""
+    usual = sys.unraisablehook
+
+    def again(dropped: Any) -> None:
+        error = dropped.exc_value
+        number = 0
+        if isinstance(error, KeyboardInterrupt):
+            number = int(signal.SIGINT)
+        elif isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > SIGNALLED:
+            number = error.code - SIGNALLED
+        if not number:
+            usual(dropped)
+            return
+        later = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))  # when the callback is over
+        later.daemon = True
+        later.start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+
+
 def run(
     main: Callable[..., int | None], *, required: Sequence[str], resumes: bool = False, arguments: str = ""
 ) -> None:
@@ -288,5 +316,5 @@ def run(
     flags.mark_flags_as_required(required)
     flags.FLAGS.set_gnu_getopt(True)  # flags may stand behind arguments, so that a stray one is named as such
     signals = contextlib.nullcontext() if resumes else _ends_by_signals()  # a training has its own
-    with signals, distributed.leaving_at_once(), _ends_well(resumes=resumes):
+    with _heard_in_callbacks(), signals, distributed.leaving_at_once(), _ends_well(resumes=resumes):
         app.run(prepared, flags_parser=_parse)

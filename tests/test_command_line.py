@@ -168,6 +168,30 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, name):
     assert os.listdir(tmp_path / "out") == []
 
 
+DEAF = """
+import gc, os, signal, time
+from bginv_jax import command_line
+def main():
+    def collected(phase, info):
+        gc.callbacks.remove(collected)
+        os.kill(os.getpid(), NUMBER)
+        time.sleep(0)  # here the handler raises, and Python drops it
+    gc.callbacks.append(collected)
+    gc.collect()
+    time.sleep(60)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal
+command_line.run(main, required=[])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_heard_in_a_callback_of_the_garbage_collector(tmp_path, number):
+    (tmp_path / "deaf.py").write_text(DEAF.replace("NUMBER", str(int(number))), encoding="utf-8")
+    result = _start(tmp_path / "deaf.py")
+    assert result.returncode == 128 + number
+    assert result.stderr.strip() == ("interrupted" if number == signal.SIGINT else "")
+
+
 def test_without_a_standard_error_no_complaint_stands_among_the_lines(program):
     command = '"$1" "$2" --nothing=3 2>&-'
     result = subprocess.run(

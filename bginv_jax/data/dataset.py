@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from skimage import transform
 
 from bginv_jax.backgrounds.patterns import with_halo
 from bginv_jax.data import rows
@@ -23,8 +22,6 @@ from bginv_jax.images.pixels import crop_to, pad_to
 from bginv_jax.networks.contract import padded_size
 
 _LOG = logging.getLogger(__name__)
-
-_RESIZED_TOGETHER = 500  # images; bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,35 +137,17 @@ def _add(
         digest.update(np.ascontiguousarray(part(chunk)).data)
 
 
-def resize(images: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Images to a square side, bilinear, and blurred first where they shrink, as scikit-image does.
+def resize(images: np.ndarray | Sequence[np.ndarray], size: int, *, fit: str = "stretch") -> np.ndarray:
+    """Images to a square side, as `predict` resizes pictures.
 
     Args:
-      images: (N, H, W, C), or a sequence of (H, W, C) of different sizes; integers.
+      images: uint8 (N, H, W, C), or a sequence of (H, W, C) of different sizes.
       size: pixels.
+      fit: as config.data.fit.
 
     Returns:
-      (N, size, size, C) of the same type.
+      uint8 (N, size, size, C).
     """
-    if isinstance(images, np.ndarray):  # as channels of one image, ten times faster
-        chunks = [images[start : start + _RESIZED_TOGETHER] for start in range(0, len(images), _RESIZED_TOGETHER)]
-    else:
-        chunks = [image[None] for image in images]
-    resized = []
-    for chunk in chunks:
-        planes = np.moveaxis(chunk, 0, 2)
-        flat = planes.reshape(*planes.shape[:2], -1)
-        flat = transform.resize(flat, (size, size), anti_aliasing=True, preserve_range=True)
-        flat = np.round(flat).astype(chunk.dtype)
-        resized.append(np.moveaxis(flat.reshape(size, size, *planes.shape[2:]), 2, 0))
-    return np.concatenate(resized)
-
-
-def _to_square(config: ConfigDict, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-    """Images with the side that the config asks for: (N, S, S, C)."""
-    size, fit = config.image_size, config.fit
-    if fit == "stretch":
-        return resize(images, size)
     return np.stack([fit_picture(image, size=size, fit=fit, channels=0) for image in images])
 
 
@@ -199,7 +178,7 @@ def fit(config: ConfigDict, name: str, images: np.ndarray | Sequence[np.ndarray]
     if config.channels not in (0, channels) and channels != 1:
         raise InputError(f"config.data.channels is {config.channels}; allowed for data set {name}: 0 or {channels}")
     if config.image_size and shapes != {(config.image_size, config.image_size, channels)}:
-        images = _convert(name, images, lambda part: _to_square(config, part))
+        images = _convert(name, images, lambda part: resize(part, config.image_size, fit=config.fit))
     assert isinstance(images, np.ndarray), "of one size, or resized to it"
     if config.channels in (0, channels):
         return images
@@ -253,13 +232,10 @@ def make_dataset(
             raise InputError(f"{where}: {len(images)} images but {found} labels; expected as many of each")
         if not len(images):
             raise InputError(f"{where} is empty; expected at least one image")
+        first = np.asarray(images[0])
+        if first.dtype != np.uint8 or first.ndim != 3 or first.shape[-1] not in (1, 3):
+            raise InputError(f"{where}: images are {first.dtype} {first.shape}; expected uint8 (height, width, 1 or 3)")
     fitted = {split: (fit(config, name, images), labels) for split, (images, labels) in splits.items()}
-    for split, (array, _) in fitted.items():
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] not in (1, 3):
-            raise InputError(
-                f"data set {name}, split {split}: images are {array.dtype} {array.shape[1:]}; expected uint8 "
-                "(height, width, 1 or 3)"
-            )
     shapes = {split: array.shape[1:] for split, (array, _) in fitted.items()}
     for split, shape in shapes.items():
         if shape != shapes["train"]:

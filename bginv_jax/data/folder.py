@@ -19,7 +19,7 @@ from bginv_jax.data import pictures
 from bginv_jax.data.dataset import Dataset, Split
 from bginv_jax.errors import InputError, MissingDataError, one_line, some
 from bginv_jax.files import as_text
-from bginv_jax.images.reading import find_pictures, look_into, printable
+from bginv_jax.images.reading import find_pictures, look_into, printable, suffixes
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,7 +49,10 @@ def load(config: ConfigDict, name: str) -> Dataset:
         )
     for label, files in train.files.items():
         if not files:
-            raise InputError(f"{printable(train.folder / label)} holds no picture; expected at least one of its class")
+            raise InputError(
+                f"{printable(train.folder / label)} holds no picture that Pillow reads; expected at least one of its "
+                "class"
+            )
     places = {"test": _inside(root, config.test_split, "config.data.test_split")}
     places |= {test: _place_of_test(root, test, place) for test, place in _named_tests(config.tests).items()}
     tests = {test: _list(place) for test, place in places.items()}
@@ -148,6 +151,8 @@ def _list(folder: Path) -> _Listing:
         if within.folders:
             inner = some(path.name for path in within.folders)
             _LOG.warning("%s: folders in the class %s, passed over with what they hold: %s", folder, name, inner)
+    if others := [path for within in classes.values() for path in within.others]:
+        _LOG.warning("%s: files that do not end as pictures do, passed over: %s", folder, suffixes(others))
     if stray := contents.pictures:
         _LOG.warning("%s: %d pictures of no class, passed over: %s", folder, len(stray), some(p.name for p in stray))
     return _Listing(folder, {name: within.pictures for name, within in classes.items()})

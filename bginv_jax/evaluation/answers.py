@@ -75,7 +75,9 @@ class Answers:
         return [float(one) for one in (values if self.classes else self.numbers(values[np.newaxis])[0])]
 
     def csv_head(self) -> str:
-        return _line(["file", *(["class"] if self.classes else []), *self.names])
+        """The names of the columns; of a class that is called as another column is, p(NAME)."""
+        own = ["file", *(["class"] if self.classes else [])]
+        return _line([*own, *(f"p({name})" if name in own else name for name in self.names)])
 
     def csv_line(self, outcome: Outcome) -> str:
         """The file, its class, and a number for each name; nothing for a file that could not be read."""

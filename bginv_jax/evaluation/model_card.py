@@ -29,7 +29,10 @@ def load(program):
 
 def read(path):
     """A picture file as one image, fitted as in training: upright, white behind what is transparent."""
-    picture = ImageOps.exif_transpose(Image.open(path))
+    picture = Image.open(path)
+    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+        raise ValueError(f"{path} has several frames or pages; save one of them")
+    picture = ImageOps.exif_transpose(picture)
     if picture.mode[0] in "IF":
         raise ValueError(f"{path} has more than eight bits a channel; save it with eight")
     if picture.has_transparency_data:
@@ -55,7 +58,11 @@ _FITTING = {
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     colour = tuple(int(one) for one in np.median(border, axis=0))
     colour = colour if channels == 3 else colour[0]
-    picture = ImageOps.pad(picture, (width, height), Image.Resampling.BILINEAR, color=colour)""",
+    scale = height / max(picture.size)
+    inside = tuple(max(1, round(scale * side)) for side in picture.size)
+    inner = picture.resize(inside, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    picture = Image.new(picture.mode, (width, height), colour)
+    picture.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))""",
 }
 
 _WEIGHTS = """```python
@@ -85,9 +92,16 @@ def _scores(records: Sequence[dict], scored: str) -> list[str]:
         for one in ordered
     ]
     worst, best = ordered[0], ordered[-1]
+    table = "\n".join([f"| Background | {shown} | Images |", "| --- | ---: | ---: |", *rows])
+    if all(one["background"] == "none" for one in records):
+        return [
+            f"Test images as they are, the worst first; {in_markdown(scored)}. They were set before no other "
+            "background: what one would change was not measured.",
+            table,
+        ]
     return [
         f"Test images before each background, the worst first; {in_markdown(scored)}.",
-        "\n".join([f"| Background | {shown} | Images |", "| --- | ---: | ---: |", *rows]),
+        table,
         f"Between the worst ({_name(worst)}) and the best ({_name(best)}) lie "
         f"{number(abs(value(best) - value(worst)), measure, unit)}{' points' if measure == 'accuracy' else ''}.",
     ]

@@ -126,6 +126,18 @@ def load_trained(workdir: str | os.PathLike[str], *, seed: int | None = None) ->
     return next(iter(trained.values())) if seed is None else trained[seed]
 
 
+def _check_shape(found: tuple[int, ...], shape: tuple[int, int, int], size: int) -> None:
+    """Refuses another shape than (N, H, W, C), native or padded."""
+    if len(found) == 4 and found[1:] in (shape, (size, size, shape[-1])):
+        return
+    hint = ""
+    if found == shape:
+        hint = ", such as images[np.newaxis] for a single image"
+    elif len(found) == 3 and found[1:] == shape[:2] and shape[-1] == 1:
+        hint = ", such as images[..., np.newaxis] for grey images"
+    raise InputError(f"images are {found}; expected (N, {', '.join(map(str, shape))}){hint}")
+
+
 def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarray:
     """What a predictor is given as float32 images in [0, 1], of one type, so that one program is compiled.
 
@@ -137,7 +149,6 @@ def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarra
     Raises:
       InputError: for images of another shape, type or range, or in a function that JAX traces.
     """
-    expected = f"(N, {', '.join(map(str, shape))})"
     if isinstance(images, jax.core.Tracer):
         raise InputError("images are traced by JAX; expected an array of numbers. load_pure gives a function for that")
     if isinstance(jnp.zeros(()), jax.core.Tracer):  # the networks' outputs would be traced, whatever the images are
@@ -147,16 +158,10 @@ def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarra
     try:
         images = np.asarray(images)
     except ValueError as error:  # a list whose parts differ
-        raise InputError(f"images are no array: {error}; expected {expected}") from error
+        raise InputError(f"images are no array: {error}; expected (N, {', '.join(map(str, shape))})") from error
     if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
         raise InputError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
-    if images.ndim != 4 or images.shape[1:] not in (shape, (size, size, shape[-1])):
-        hint = ""
-        if images.shape == shape:
-            hint = ", such as images[np.newaxis] for a single image"
-        elif images.ndim == 3 and images.shape[1:] == shape[:2] and shape[-1] == 1:
-            hint = ", such as images[..., np.newaxis] for grey images"
-        raise InputError(f"images are {images.shape}; expected {expected}{hint}")
+    _check_shape(images.shape, shape, size)
     if images.dtype != np.uint8:
         images = images.astype(np.float32)
         low, high = (images.min(), images.max()) if images.size else (0.0, 0.0)
@@ -278,15 +283,16 @@ def load_pure(
       predicts, the gradients of the others are 0.
 
     Raises:
-      InputError: if the workdir holds no checkpoint, or no such seed.
+      InputError: if the workdir holds no checkpoint, or no such seed; the function, for images of another shape.
       RuntimeError: it and the function, in a process forked from one that used JAX.
     """
     trained = load_trained(workdir, seed=seed)
-    size = trained.description.size
+    shape, size = trained.description.shape, trained.description.size
 
     def apply(variables: Networks, images: jax.Array) -> jax.Array:
         forks.refuse()
         images = jnp.asarray(images)
+        _check_shape(images.shape, shape, size)
         padded = pad_to(as_float(images).astype(jnp.float32), size)
         count = padded.shape[0]  # of jax.export it may be a symbol, which has no len
         some = jnp.zeros((1, *padded.shape[1:])) if count == 0 else padded  # a network need not know what none is

@@ -74,8 +74,7 @@ def measure_settings(
         for parts, composed in zip(measured, set_before(x[part], objects[part], settings), strict=True):
             parts.append(_measure(task, predict(composed), of_part))
     return [
-        Measured(join([one.values for one in parts]), np.concatenate([one.harm for one in parts]))
-        for parts in measured
+        Measured(join([one.values for one in parts]), np.concatenate([one.harm for one in parts])) for parts in measured
     ]
 
 

@@ -10,14 +10,14 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from bginv_jax.errors import InputError
+from bginv_jax.errors import InputError, some
 from bginv_jax.images import colours
 
 MOST_PIXELS = 175_000_000  # a little below what Pillow refuses by itself, so that one limit holds
@@ -89,8 +89,15 @@ def look_into(folder: Path) -> Contents:
         else:
             (contents.pictures if is_called_picture(path) else contents.others).append(path)
     if contents.others:
-        _LOG.info("%s: %d pictures; other files passed over: %d", folder, len(contents.pictures), len(contents.others))
+        others = suffixes(contents.others)
+        _LOG.info("%s: %d pictures; other files passed over: %s", folder, len(contents.pictures), others)
     return contents
+
+
+def suffixes(paths: Sequence[Path]) -> str:
+    """How many files there are and how their names end, in words: "3 (.heic, .txt)"."""
+    ends = sorted({path.suffix.lower() or "without a suffix" for path in paths})
+    return f"{len(paths)} ({some(ends)})" if ends else "0"
 
 
 def is_called_picture(path: Path) -> bool:

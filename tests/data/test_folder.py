@@ -88,7 +88,10 @@ def test_a_class_that_a_test_lacks_is_said_and_one_too_many_is_refused(root, tmp
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({"train": {"ash": 2, "elm": 0}, "test": {"ash": 1}}, "train/elm holds no picture; expected at least one of"),
+        (
+            {"train": {"ash": 2, "elm": 0}, "test": {"ash": 1}},
+            "train/elm holds no picture that Pillow reads; expected at least one of",
+        ),
         ({"train": {"ash": 2}, "test": {"ash": 1}}, "train holds 1 folders of pictures; expected .* at least two"),
         ({"train": {"ash": 2, "elm": 2}}, "config.data.test_split is 'test', which is no folder .*; there are train"),
         ({"Train": {"ash": 2}}, "config.data.train_split is 'train', which is no folder in .*; there are Train"),
@@ -276,6 +279,13 @@ def test_a_folder_that_may_not_be_listed_is_named_with_its_field(root, monkeypat
     monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.raises(InputError, match="^config.data.tests is 'field', in .*: Permission denied; expected a folder"):
         _load(root, tests=("field",))
+
+
+def test_files_that_do_not_end_as_pictures_are_said_to_be_passed_over(root, caplog):
+    for name in ("a.HEIC", "b.heic", "notes"):
+        (root / "train" / "oak" / name).touch()
+    assert len(_load(root).train.images) == 9
+    assert "train: files that do not end as pictures do, passed over: 3 (.heic, without a suffix)" in caplog.text
 
 
 def test_folders_within_a_class_are_said_to_be_passed_over(root, caplog):

@@ -5,11 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from skimage import transform
 
 from bginv_jax.config import default_config
 from bginv_jax.data import sources
-from bginv_jax.data.dataset import fit, resize
+from bginv_jax.data.dataset import fit, make_dataset, resize
+from bginv_jax.errors import InputError
+from bginv_jax.evaluation.prediction import fit_to
+from bginv_jax.images.fitting import FITS
 from bginv_jax.images.pixels import crop_to
 from tests.conftest import write_idx
 
@@ -190,14 +192,24 @@ def test_images_of_several_sizes_ask_for_a_size():
     assert (fitted[1] == 9).all()
 
 
-def test_resized_together_is_resized_one_by_one():
-    images = np.random.RandomState(0).randint(0, 256, (7, 9, 12, 3)).astype(np.uint8)
-    for size in (5, 16):
-        together = resize(images, size)
-        np.testing.assert_array_equal(together, resize(list(images), size))
-        expected = transform.resize(images[3], (size, size), anti_aliasing=True, preserve_range=True)
-        np.testing.assert_array_equal(together[3], np.round(expected))
-    assert resize(images.astype(np.uint16), 5).dtype == np.uint16  # for the check of the type to refuse
+@pytest.mark.parametrize("fit_by", FITS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 28, 64])
+def test_a_digit_in_a_file_is_resized_as_those_of_training(fit_by, channels, size, mnist_5k):
+    digits = crop_to(mnist_5k.test.images[:20], (28, 28))
+    config = default_config().data
+    config.update({"image_size": size, "channels": channels, "fit": fit_by})
+    fitted = fit(config, "digits", digits)
+    pictures = [fit_to(digit.repeat(3, axis=-1), (size, size, channels), fit_by) for digit in digits]
+    np.testing.assert_array_equal(fitted, pictures)
+
+
+def test_images_of_another_type_are_refused_before_they_are_resized():
+    config = default_config().data
+    config.image_size = 6
+    images = np.zeros((5, 9, 9, 1), np.uint16)
+    with pytest.raises(InputError, match=r"data set deep, split train: images are uint16 \(9, 9, 1\); expected uint8"):
+        make_dataset(config, "deep", {"train": (images, np.zeros(5, int)), "test": (images, np.zeros(5, int))})
 
 
 def test_every_source_takes_a_size_and_channels(mnist_5k, tiny_folder):

@@ -40,6 +40,13 @@ def test_a_csv_reader_gets_back_what_was_written(file):
     }
 
 
+def test_a_class_that_is_called_as_a_column_has_one_of_its_own():
+    answers = Answers(("class", "file", "p(x)"), True, lambda values: [])
+    text = answers.csv_head() + answers.csv_line(Outcome("a.png", IMAGE, np.float32([0.125, 0.75, 0.125])))
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row == {"file": "a.png", "class": "file", "p(class)": "0.125", "p(file)": "0.75", "p(x)": "0.125"}
+
+
 def test_a_name_that_is_no_text_is_escaped():
     name = b"\xff.png".decode("utf-8", "surrogateescape")
     line = CLASSES.csv_line(Outcome(name, IMAGE, np.float32([1, 0, 0])))

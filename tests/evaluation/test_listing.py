@@ -36,6 +36,36 @@ def test_links_that_lead_back_are_followed_once(folder):
     (folder / "in ner" / "back").symlink_to(folder)
     (folder / "again").symlink_to(folder / "in ner")
     assert len(list_files([str(folder)])) == 4
+    (folder / "in ner" / "twice").symlink_to(folder)
+    assert _names(list_files([f"{folder}/**/*.png"]), folder) == ["again/c[1].png", "again/日本.png", "b.png"]
+    assert len(list_files([f"{folder}/**/*"])) == 5
+    assert len(list_files([f"{folder}/**/**/*.png"])) == 3
+
+
+def test_a_file_that_is_spelled_in_several_ways_is_listed_once(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    listed = list_files([".", "*.png", "./**/*.png", "in ner/../b.png", f"{folder}/b.png", "**/b.png"])
+    assert [one.name for one in listed] == ["a.JPG", "b.png", "in ner/c[1].png", "in ner/日本.png"]
+
+
+def test_stars_are_of_folders_that_are_not_hidden(folder):
+    assert _names(list_files([f"{folder}/**"]), folder) == _names(list_files([f"{folder}/*"]), folder)
+    assert _names(list_files([f"{folder.parent}/a*/**/日*"]), folder) == ["in ner/日本.png"]
+    assert _names(list_files([f"{folder}/**/in ner/*"]), folder) == ["in ner/c[1].png", "in ner/日本.png"]
+    assert list_files([f"{folder}/b.png/**/*"])[0].error.endswith("no file matches this pattern")
+
+
+def test_a_folder_that_a_pattern_cannot_look_into_says_so(folder, monkeypatch):
+    real = Path.iterdir
+
+    def iterdir(path):  # as where only others may; root may
+        if path.name == "in ner":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    listed = list_files([f"{folder}/**/*.png"])
+    assert [one.error for one in listed] == ["", f"{folder}/in ner: Permission denied"]
 
 
 def test_a_file_that_is_named_needs_no_suffix_and_need_not_be_there(folder, tmp_path):

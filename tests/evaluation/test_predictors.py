@@ -333,6 +333,16 @@ def test_the_pure_function_equals_the_predictor_under_any_settings(pure, images,
     np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(12, 12, 1), (12, 12), (2, 12, 12), (2, 10, 10, 1), (2, 14, 14, 1), (2, 12, 12, 3)])
+def test_the_pure_function_refuses_images_of_another_shape(pure, shape):
+    apply, variables = pure
+    for function in (apply, jax.jit(apply)):
+        with pytest.raises(
+            InputError, match=rf"images are \({', '.join(map(str, shape))}\); expected \(N, 12, 12, 1\)"
+        ):
+            function(variables, jnp.zeros(shape))
+
+
 def test_the_pure_function_takes_no_images(pure, images):
     apply, variables = pure
     for function in (apply, jax.jit(apply)):

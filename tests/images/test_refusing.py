@@ -142,7 +142,7 @@ def test_the_pictures_of_a_folder_are_found_and_the_rest_is_passed_over(tmp_path
     (tmp_path / "folder.jpg").mkdir()
     caplog.set_level("INFO", "bginv_jax")
     assert [path.name for path in list_pictures(tmp_path, field="--photographs")] == sorted(PICTURES)
-    assert "10 pictures; other files passed over: 7" in caplog.text
+    assert "10 pictures; other files passed over: 7 (" in caplog.text
 
 
 def test_a_folder_without_pictures_is_refused_with_the_field(tmp_path):
