@@ -34,8 +34,8 @@ if __name__ == "__main__":
     flags.DEFINE_integer("random", DEFAULTS.random, "How many random backgrounds are tried; 0 leaves them out.")
     flags.DEFINE_integer("generations", DEFAULTS.generations, "Generations of evolution; 0 leaves it out.")
     budgets = "How far projected gradient may move a pixel; repeat it for more."
-    flags.DEFINE_multi_float("budgets", BUDGETS, budgets, lower_bound=0.0, upper_bound=1.0)
-    flags.DEFINE_integer("seed", DEFAULTS.seed, "Of everything that is drawn.")
+    command_line.define_number("budgets", BUDGETS, budgets, most=1.0, several=True)
+    flags.DEFINE_integer("seed", DEFAULTS.seed, "Of everything that is drawn.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_string("source", None, "Attack on another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     command_line.define_path("masks", None, "True masks of the test set, as config.data.masks.", several=True)

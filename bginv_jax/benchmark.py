@@ -52,7 +52,7 @@ if __name__ == "__main__":
     flags.DEFINE_multi_integer("batch_size", [64], "Images per step; repeat it to time several.")
     flags.DEFINE_enum("peer", None, ["torch"], "Time the same steps in PyTorch too, by turns.")
     flags.DEFINE_integer("pairs", FEWEST_PAIRS, "Timings of each phase and batch size; at least 7 with --peer.")
-    flags.DEFINE_float("seconds", 2.0, "That each side is timed, for each phase and batch size.", lower_bound=0)
+    command_line.define_number("seconds", 2.0, "That each side is timed, for each phase and batch size.")
     flags.DEFINE_bool("memory", True, "Measure peaks of memory, too, each in processes that are started for it.")
     command_line.define_path("output", None, "A JSON file for the records and the machine.")
     command_line.define_path("turns", None, "Who names the same file compiles side by side, and is timed in turn.")

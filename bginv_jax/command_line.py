@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import hashlib
 import logging
+import math
 import os
 import platform
 import re
@@ -55,14 +56,32 @@ class _PathParser(flags.ArgumentParser):
         return path
 
 
-def define_path(name: str, default: str | None, meaning: str, *, several: bool = False) -> None:
-    """Defines a flag that takes a path, or `several` where it is repeated."""
-    parser = _PathParser(name)
-    serializer: flags.ArgumentSerializer[str] = flags.ArgumentSerializer()
+class _NumberParser(flags.FloatParser):
+    """A finite number; absl's own takes NaN, which lies within any bounds."""
+
+    def convert(self, argument: int | float | str) -> float:
+        number = super().convert(argument)
+        if not math.isfinite(number):
+            raise ValueError("expected a finite number")
+        return number
+
+
+def _define(parser: flags.ArgumentParser, name: str, default: Any, meaning: str, *, several: bool) -> None:
+    serializer: flags.ArgumentSerializer[Any] = flags.ArgumentSerializer()
     if several:
         flags.DEFINE_multi(parser, serializer, name, default, meaning)
     else:
         flags.DEFINE(parser, name, default, meaning, serializer=serializer)
+
+
+def define_path(name: str, default: str | None, meaning: str, *, several: bool = False) -> None:
+    """Defines a flag that takes a path, or `several` where it is repeated."""
+    _define(_PathParser(name), name, default, meaning, several=several)
+
+
+def define_number(name: str, default: Any, meaning: str, *, most: float | None = None, several: bool = False) -> None:
+    """Defines a flag that takes a finite number from 0 to `most`, or `several` where it is repeated."""
+    _define(_NumberParser(0.0, most), name, default, meaning, several=several)
 
 
 def define_config(default: str | None, meaning: str) -> None:

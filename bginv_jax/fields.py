@@ -112,8 +112,12 @@ FIELDS: dict[str, Field] = {
     "rate.decay": _one_of("cosine", "how each rate falls while its network trains", schedule.DECAYS),
     "data.source": Field("mnist_5k", "the data set", sources.forms, sources.is_source),
     "data.dir": Field("", "data_dir of TensorFlow Datasets; '' is its default", "a path", lambda value: True),
-    "data.train_split": Field("train", "tfds split, or folder, to train on", "a split of the data set", bool),
-    "data.test_split": Field("test", "tfds split, or folder, to test on", "a split of the data set", bool),
+    "data.train_split": Field(
+        sources.SPLITS["train_split"], "tfds split, or folder, to train on", "a split of the data set", bool
+    ),
+    "data.test_split": Field(
+        sources.SPLITS["test_split"], "tfds split, or folder, to test on", "a split of the data set", bool
+    ),
     "data.tests": Field(
         (),
         "further test sets: folders beside `train` by their name, others as NAME:PATH; of tfds NAME or NAME:SPLIT",

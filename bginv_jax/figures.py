@@ -8,6 +8,7 @@ config.evaluate_every.
 from absl import flags
 
 from bginv_jax import command_line, files
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import scoring
 from bginv_jax.evaluation.figures import FILES, write
 from bginv_jax.evaluation.predictors import find_workdir
@@ -18,7 +19,11 @@ def main() -> None:
     outputs = [values.output] * len(values.workdir) if values.output else list(map(find_workdir, values.workdir))
     field = "--output" if values.output else "--output, by default each --workdir,"
     outputs = [files.check_folder(output, field=field, files=FILES) for output in outputs]
-    for run, output in zip(scoring.load(values.workdir, source=values.source, folder=values.dir), outputs, strict=True):
+    runs = scoring.load(values.workdir, source=values.source, folder=values.dir)
+    methods = [run.seeds[0].config.method for run in runs]
+    if values.output and len(set(methods)) < len(methods):
+        raise InputError(f"--workdir is {', '.join(values.workdir)}, of one method; expected another --output for each")
+    for run, output in zip(runs, outputs, strict=True):
         records = scoring.score(run) if not run.seeds[0].method.paint and not run.seeds[0].method.attend else []
         print(f"written to {output}: {', '.join(write(run, records, output)) or 'nothing'}")
 

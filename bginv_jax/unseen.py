@@ -40,7 +40,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("count", 20, "Backgrounds of each family.", lower_bound=1)
     flags.DEFINE_multi_integer("seeds", None, "Score only this one of a workdir's seeds; repeat it for more.")
     command_line.define_path("photographs", None, "Also as many crops from the pictures of this folder.")
-    flags.DEFINE_integer("seed", 1, "Of the backgrounds.", lower_bound=0)
+    flags.DEFINE_integer("seed", 1, "Of the backgrounds.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_string("source", None, "Score another data set than that of training: as config.data.source.")
     command_line.define_path("dir", None, "data_dir of that data set, or of the same one where it has moved.")
     command_line.define_path("masks", None, "True masks of the test set, as config.data.masks.", several=True)

@@ -11,6 +11,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from bginv_jax import command_line, config_files, files
+from bginv_jax.config import validate
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import results as evaluate
 from bginv_jax.evaluation import scoring
@@ -31,7 +32,7 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
       share: of each config's steps that is trained.
 
     Raises:
-      ValueError: if there is no such recipe.
+      ValueError: if there is no such recipe, or one of its configs cannot be trained so.
     """
     paths = {method: HERE / f"{recipe}_{method}.py" for method in registry.METHODS}
     if not any(path.is_file() for path in paths.values()):
@@ -45,6 +46,10 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
         config.seed, config.seeds = seeds[0], tuple(seeds) if len(seeds) > 1 else ()
         config.steps = round(share * config.steps)
         config.data.dir = config.data.dir if folder is None else folder
+        try:
+            validate(config)
+        except InputError as error:
+            raise InputError(f"{path.name} with --share={share:g}: {error}") from error
         configs[method] = config
     return configs
 
@@ -67,5 +72,5 @@ if __name__ == "__main__":
     flags.DEFINE_multi_integer("seeds", [0, 1, 2], "The seeds of every row; repeat it for more.", lower_bound=0)
     command_line.define_path("output", None, "Where workdirs, records, table and figures go; by default runs/RECIPE.")
     command_line.define_path("dir", None, "data_dir of TensorFlow Datasets.")
-    flags.DEFINE_float("share", 1.0, "Train this share of each config's steps.", lower_bound=0.0, upper_bound=1.0)
+    command_line.define_number("share", 1.0, "Train this share of each config's steps.", most=1.0)
     command_line.run(main, required=[], resumes=True)

@@ -221,6 +221,14 @@ CONFIG = "--config=experiments/mnist_5k_vanilla.py"
             "--html is 'tests', a folder; expected a file",
         ),
         (("bginv_jax.figures", "--workdir=setup.cfg"), "workdir setup.cfg holds no checkpoint; expected a folder"),
+        (("experiments.table1", "--share=nan"), "flag --share=nan: expected a finite number"),
+        (("bginv_jax.benchmark", "--seconds=inf"), "flag --seconds=inf: expected a finite number"),
+        (("bginv_jax.attack", "--workdir=w", f"--seed={2**40}"), f"flag --seed={2**40}: {2**40} is not "),
+        (("bginv_jax.unseen", "--workdir=w", f"--seed={2**31}"), f"flag --seed={2**31}: {2**31} is not "),
+        (
+            ("experiments.table1", "--recipe=mnist_5k", "--share=0.0008", "--output=w"),
+            "mnist_5k_attention.py with --share=0.0008: config.steps is 1; allowed: at least one for each of the 2",
+        ),
         (("experiments.table1", "--output=setup.cfg/x"), "--output is 'setup.cfg/x', which cannot be written"),
     ],
 )

@@ -123,6 +123,14 @@ def test_figures_are_drawn_into_the_workdir_even_of_its_checkpoints(workdir):
     assert io.imread(workdir / "figure3.png").std() > 10
 
 
+def test_figures_of_one_method_do_not_overwrite_each_other(workdir, tmp_path):
+    flags = (f"--workdir={workdir}", f"--workdir={workdir}", f"--output={tmp_path}")
+    result = call_door("bginv_jax.figures", *flags)
+    assert result.returncode == 2
+    assert "of one method; expected another --output for each" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_no_run_is_begun_in_the_checkpoints_of_another(workdir):
     before = sorted(workdir.rglob("*"))
     result = call_door("bginv_jax.train", CONFIG, f"--workdir={workdir}/checkpoints")
@@ -141,8 +149,10 @@ def test_unseen_backgrounds_are_scored_in_the_workdir(workdir, tmp_path):
     assert [record["family"] for record in records[::2]] == [*families.FOLDS[0], "photographs", "every"]
     assert all(record["count"] == 21 and record["correct"] >= records[-1]["correct"] for record in records)
     assert (workdir / "unseen.md").read_text().startswith("| Accuracy (%) | ")
-    result = call_door("bginv_jax.unseen", f"--workdir={workdir}", "--seeds=3")
-    assert result.stderr.strip().endswith(f"error: --seeds is 3; workdir {workdir} has 0")
+    for seeds in (("--seeds=3",), ("--seeds=0", "--seeds=3")):
+        result = call_door("bginv_jax.unseen", f"--workdir={workdir}", *seeds)
+        given = ", ".join(seed[-1] for seed in seeds)
+        assert result.stderr.strip().endswith(f"error: --seeds is {given}; the workdirs have 0")
 
 
 def test_predict_does_what_it_can_and_its_status_tells(workdir, tmp_path):

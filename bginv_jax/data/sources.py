@@ -19,12 +19,12 @@ class Source(NamedTuple):
 
     form: how config.data.source names it.
     load: load(config, NAME) reads it, where config is the group `data`.
-    tests: whether it has others than the one test set, for config.data.tests.
+    splits: whether it has parts by name, for config.data.train_split, test_split and tests.
     """
 
     form: str
     load: Callable[[ConfigDict, str], Dataset]
-    tests: bool = False
+    splits: bool = False
 
 
 def _load_idx(config: ConfigDict, name: str) -> Dataset:
@@ -32,6 +32,9 @@ def _load_idx(config: ConfigDict, name: str) -> Dataset:
     splits = idx.load(place)
     return make_dataset(config, f"idx:{place.resolve().name}", splits)
 
+
+# The fields of `data` that name the two parts, and what they are by default.
+SPLITS = {"train_split": "train", "test_split": "test"}
 
 # What is asked of each image, by config.data.targets: a function of the data set as its source has it.
 TARGETS: dict[str, Callable[[Dataset], Dataset]] = {
@@ -43,9 +46,9 @@ TARGETS: dict[str, Callable[[Dataset], Dataset]] = {
 # By what stands before the colon.
 SOURCES: dict[str, Source] = {
     "mnist_5k": Source("mnist_5k", lambda config, name: mnist_5k.load(config)),
-    "tfds": Source("tfds:NAME", tfds.load, tests=True),
+    "tfds": Source("tfds:NAME", tfds.load, splits=True),
     "idx": Source("idx:FOLDER", _load_idx),
-    "folder": Source("folder:PATH", folder.load, tests=True),
+    "folder": Source("folder:PATH", folder.load, splits=True),
     "world": Source("world:NAME", world.load),
 }
 
@@ -87,8 +90,11 @@ def load(config: ConfigDict) -> Dataset:
     kind, _, name = config.source.partition(":")
     if config.masks and kind != "folder":
         raise InputError(f"config.data.masks is {config.masks!r}; allowed with {config.source}: ()")
-    if config.tests and not SOURCES[kind].tests:
+    if config.tests and not SOURCES[kind].splits:
         raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
+    for field, default in SPLITS.items():
+        if config[field] != default and not SOURCES[kind].splits:
+            raise InputError(f"config.data.{field} is {config[field]!r}; allowed with {config.source}: {default}")
     try:
         dataset = TARGETS[config.targets](SOURCES[kind].load(config, name))
     except MemoryError as error:

@@ -201,6 +201,8 @@ def write(
         if value < least:
             raise InputError(f"{name} is {value}; expected at least {least}")
     for run in runs:
+        if halo > run.dataset.size:
+            raise InputError(f"halo is {halo}; expected at most {run.dataset.size}, the side of the images")
         task = run.seeds[0].config.task
         if task != "classification":
             raise InputError(f"workdir {run.workdir} was trained with config.task {task}; allowed: classification")

@@ -101,8 +101,9 @@ def _data_fields(
 ) -> ConfigDict:
     """The config's group `data` of a training, with what `load` was told."""
     data = trained.copy_and_resolve_references()
-    if tests is None and source is not None and source.partition(":")[0] != trained.source.partition(":")[0]:
-        tests = ()
+    if source is not None and source.partition(":")[0] != trained.source.partition(":")[0]:
+        tests = () if tests is None else tests
+        data.update(sources.SPLITS)
     tests, masks = (None if one is None else tuple(one) for one in (tests, masks))
     told = {"source": source, "dir": folder, "tests": tests, "masks": masks}
     data.update({name: value for name, value in told.items() if value is not None})

@@ -194,9 +194,19 @@ def write(
       seeds: which of the runs' seeds are scored; None is all.
 
     Raises:
-      ValueError: for seeds that a run lacks, runs whose folders have one name, or a folder that cannot be written.
+      ValueError: for seeds that a run lacks, runs of several measures or whose folders have one name, or a folder that
+        cannot be written.
     """
+    shown = {run.seeds[0].method.task.shown for run in runs}
+    if len(shown) > 1:
+        raise InputError(
+            f"the workdirs' networks are measured by {' and by '.join(sorted(shown))}; expected one measure"
+        )
     if seeds:
+        known = {one.config.seed for run in runs for one in run.seeds}
+        if not known >= set(seeds):
+            given, found = (", ".join(map(str, numbers)) for numbers in (seeds, sorted(known)))
+            raise InputError(f"--seeds is {given}; the workdirs have {found}")
         runs = [_keep(run, seeds) for run in runs]
     names = [run.workdir.name for run in runs]
     if len(set(names)) < len(names):

@@ -16,7 +16,6 @@ programs, so "compile_seconds" of a program that an earlier part compiled are th
 benchmarks that name the same file as --turns compile side by side, and are timed one at a time.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -24,20 +23,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
+from bginv_jax import command_line, files
 from bginv_jax import config as configs
-from bginv_jax import files
 from bginv_jax.data import sources
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.speed import turns
 from bginv_jax.speed.study import PARTS, Study
 from bginv_jax.training import provenance
-
-
-def _write(lines: Path, record: dict) -> None:
-    with lines.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
 
 
 @own_settings()
@@ -46,9 +40,9 @@ def measure_part(name: str, study: Study, lines: Path) -> None:
     start = time.perf_counter()
     dataset = sources.load(study.config.data)
     origin = {**provenance.describe(), "xla_flags": os.environ.get("XLA_FLAGS", "")}
-    _write(lines, {"part": name, "origin": origin, "seconds": time.perf_counter() - start})
+    files.append_json_line(lines, {"part": name, "origin": origin, "seconds": time.perf_counter() - start})
     for record in PARTS[name].measure(study, dataset):
-        _write(lines, {"part": name, **record, "seconds": time.perf_counter() - start})
+        files.append_json_line(lines, {"part": name, **record, "seconds": time.perf_counter() - start})
 
 
 def run_parts(names: list[str], output: Path, options: list[str], *, limit: float) -> bool:
@@ -84,12 +78,12 @@ def run_parts(names: list[str], output: Path, options: list[str], *, limit: floa
                     failure = f"exit status {error.returncode}: {said[-1] if said else ''}"
             if failure:
                 complete = False
-                _write(lines, {"part": name, "failed": failure})
+                files.append_json_line(lines, {"part": name, "failed": failure})
             print(f"{name}: {failure or 'done'}", flush=True)
     return complete
 
 
-def main(_: list[str]) -> None:
+def main() -> int | None:
     values = flags.FLAGS
     output = files.check_folder(values.output, field="--output", files=["gpu_study.jsonl"])
     if values.part is None:
@@ -97,19 +91,20 @@ def main(_: list[str]) -> None:
         given |= {"turns": values.turns} if values.turns else {}
         options = [f"--{name}={value}" for name, value in given.items()]
         options += [f"--batch_sizes={size}" for size in values.batch_sizes]
-        sys.exit(not run_parts(values.parts, output, options, limit=values.limit))
+        return int(not run_parts(values.parts, output, options, limit=values.limit))
     turns.share(values.turns)
     config = configs.default_config()
     config.data.source = values.source
     study = Study(config, values.seconds, tuple(values.batch_sizes), values.seeds, values.profiled, values.learned)
     measure_part(values.part, study, output / "gpu_study.jsonl")
+    return None
 
 
 if __name__ == "__main__":
     usual = Study(configs.default_config())
-    flags.DEFINE_string("output", None, "The folder for gpu_study.jsonl and the logs.", required=True)
-    flags.DEFINE_float("seconds", usual.seconds, "That the blocks of a figure take together.", lower_bound=0)
-    flags.DEFINE_float("limit", 420.0, "Seconds, of all parts together.", lower_bound=0)
+    command_line.define_path("output", None, "The folder for gpu_study.jsonl and the logs.")
+    command_line.define_number("seconds", usual.seconds, "That the blocks of a figure take together.")
+    command_line.define_number("limit", 420.0, "Seconds, of all parts together.")
     flags.DEFINE_list("parts", list(PARTS), "What is measured, in this order.")
     flags.register_validator("parts", lambda names: set(names) <= set(PARTS), f"allowed: {', '.join(PARTS)}")
     flags.DEFINE_multi_integer("batch_sizes", usual.batch_sizes, "Of the phases; all else is at the first.")
@@ -119,4 +114,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("source", usual.config.data.source, "config.data.source.")
     flags.DEFINE_string("turns", None, "A file that is shared with others who measure at the same time.")
     flags.DEFINE_enum("part", None, list(PARTS), "What the study calls itself with.")
-    app.run(main)
+    command_line.run(main, required=["output"])

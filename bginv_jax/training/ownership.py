@@ -28,7 +28,9 @@ _LOG = logging.getLogger(__name__)
 OWNER = "owner.json"
 BEAT = 15  # seconds
 STALE = 120  # seconds; folders of a network show another host's changes up to a minute late
-_CLOCK = 60.0  # seconds by which the same process may seem to have begun at another time, where a clock was set
+_SAME = (
+    2.0  # seconds by which the same process may seem to have begun at another time; clocks of Linux count whole ones
+)
 _MOST_BYTES = 4096  # of an owner's file
 _SETTLES = 0.2  # seconds
 _MOST_TRIES = 100  # of many that begin at once
@@ -62,13 +64,27 @@ def _namespace() -> str:
         return ""
 
 
+def _boot() -> str:
+    """Which run of this host it is, where the system says so."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _began(process: psutil.Process) -> float:
+    """When a process began, seconds by no clock that can be set: Linux counts from its start, others note the time."""
+    return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
+
+
 def _this_process() -> dict[str, Any]:
     process = psutil.Process()
     return {
         "host": socket.gethostname(),
         "namespace": _namespace(),
+        "boot": _boot(),
         "process": process.pid,
-        "began": process.create_time(),
+        "began": _began(process),
     }
 
 
@@ -76,7 +92,7 @@ def _runs(owner: dict[str, Any]) -> bool:
     """Whether an owner on this host still runs; another process may have its number by now."""
     try:
         process = psutil.Process(owner["process"])
-        same = abs(process.create_time() - owner["began"]) < _CLOCK
+        same = owner["boot"] == _boot() and abs(_began(process) - owner["began"]) < _SAME
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
@@ -93,7 +109,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, RecursionError):
         return {}
-    types = {"host": str, "namespace": str, "process": int, "began": int | float}
+    types = {"host": str, "namespace": str, "boot": str, "process": int, "began": int | float}
     fits = isinstance(owner, dict) and all(isinstance(owner.get(name), kind) for name, kind in types.items())
     return owner if fits and 0 < owner["process"] < 2**31 else {}
 

@@ -116,6 +116,17 @@ def test_a_place_that_is_no_folder_is_named(root, tmp_path):
         sources.load(config)
 
 
+@pytest.mark.parametrize("source", ["mnist_5k", "idx:somewhere", "world:catch"])
+@pytest.mark.parametrize("field", ["train_split", "test_split"])
+def test_a_part_of_a_source_that_has_none_is_refused(source, field):
+    config = default_config().data
+    config.update({"source": source, field: "train[:10%]"})
+    with pytest.raises(
+        InputError, match=rf"config.data.{field} is 'train\[:10%\]'; allowed with {source}: {field[:-6]}$"
+    ):
+        sources.load(config)
+
+
 @pytest.mark.parametrize(("tests", "valid"), [(("a", "b:c:d"), True), (("a", "a:b"), False), (("test",), False)])
 def test_tests_have_names(tests, valid):
     assert sources.are_tests(tests) == valid

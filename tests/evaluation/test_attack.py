@@ -180,4 +180,6 @@ def test_a_workdir_is_attacked_from_the_command_line(workdir, tmp_path):
     for name in ("count", "halo"):
         with pytest.raises(ValueError, match=f"{name} is -1; expected at least"):
             attack.write(runs, tmp_path / "out", **{"count": 1, "halo": 0, name: -1}, options=options)
+    with pytest.raises(ValueError, match="halo is 600; expected at most 16, the side of the images"):
+        attack.write(runs, tmp_path / "out", count=1, halo=600, options=options)
     assert not (tmp_path / "out").exists()

@@ -1,7 +1,11 @@
 """Accuracy on backgrounds that are not trained on: settings, hits worked out by hand, and the table."""
 
-import numpy as np
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+
+from bginv_jax.errors import InputError
 from bginv_jax.evaluation import unseen
 from bginv_jax.tasks.contract import Task
 
@@ -56,3 +60,13 @@ def test_the_table_takes_the_worst_of_each_seed_and_what_is_right_everywhere():
         ["contrast 0.5", "85.0", "75.0"],
         ["right on every one", "65.0", "65.0"],
     ]
+
+
+def test_workdirs_of_two_measures_are_refused_before_they_are_scored(tmp_path):
+    runs = []
+    for shown in ("accuracy", "mean_iou"):
+        trained = SimpleNamespace(method=SimpleNamespace(task=SimpleNamespace(shown=shown)))
+        runs.append(SimpleNamespace(seeds=[trained], workdir=tmp_path / shown))
+    with pytest.raises(InputError, match="measured by accuracy and by mean_iou; expected one measure"):
+        unseen.write(runs, tmp_path / "out", families=[], count=1, photographs=None, seed=0, seeds=None)
+    assert not (tmp_path / "out").exists()

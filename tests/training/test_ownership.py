@@ -79,7 +79,8 @@ def test_another_process_is_in_the_way_until_it_is_killed(tmp_path):
     [
         {"process": 2**22 + 1},  # more than Linux counts
         {"process": 1},  # which began at another time
-        {"began": 1.0},
+        {"began": -1.0},
+        {"boot": "another"},
         {"host": "elsewhere", "age": STALE + 5},
         {"namespace": "pid:[1]", "age": STALE + 5},
     ],
@@ -114,6 +115,27 @@ def test_a_clock_that_is_wrong_here_does_not_matter(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 2e9)
     with pytest.raises(InputError, match="on host elsewhere"):
         own(tmp_path).__enter__()
+
+
+_LATER = """
+import sys, psutil
+from bginv_jax.training.ownership import own
+if psutil.LINUX:  # whose clock was set while the other trained: all that it derives from the clock is later, too
+    from psutil import _pslinux
+    before = _pslinux.boot_time
+    _pslinux.boot_time = lambda: before() + float(sys.argv[2])
+with own(sys.argv[1]):
+    pass
+"""
+
+
+@pytest.mark.parametrize("seconds", [-3e8, 300, 3e8])
+def test_a_clock_that_was_set_while_it_trains_does_not_matter(tmp_path, seconds):
+    with own(tmp_path) as owner:
+        command = [sys.executable, "-c", _LATER, str(tmp_path), str(seconds)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert f"where another training writes: process {os.getpid()} on host" in result.stderr
+        owner.check()
 
 
 def test_the_owner_beats_and_notices_a_workdir_that_is_gone_or_taken(tmp_path, monkeypatch):
