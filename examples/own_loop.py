@@ -48,16 +48,18 @@ def main(steps=240, batch_size=32):
     @functools.partial(jax.jit, static_argnames="active")
     def step(variables, state, x, y, keys, active):
         batch, trained = bi.Batch(x, y, layout, masks=method.ready_masks(variables, x)), dict(variables)
-        gradients, (metrics, _) = jax.grad(lambda v: method.objective(keys, v, batch, active), has_aux=True)(trained)
+        loss = jax.grad(lambda v: method.objective(keys, v, batch, active), has_aux=True)
+        gradients, (metrics, changed) = loss(variables)  # changed: by applying them, as batch normalisation's averages
         for name in active:
-            gradient = jax.tree.map(jnp.negative, gradients[name]) if name == "f_b" else gradients[name]
+            gradient, params = gradients[name]["params"], variables[name]["params"]
+            gradient = jax.tree.map(jnp.negative, gradient) if name == "f_b" else gradient
             updates, state[name] = optimizer.update(gradient, state[name])
-            trained[name] = optax.apply_updates(trained[name], updates)
+            trained[name] = {**trained[name], **changed.get(name, {}), "params": optax.apply_updates(params, updates)}
         return trained, state, metrics
 
     (images, labels), (test_images, test_labels) = my_arrays(1200, seed=0), my_arrays(300, seed=1)
     variables, random, accuracies = method.init(jax.random.key(0)), np.random.default_rng(2), []
-    state = {name: optimizer.init(own) for name, own in variables.items()}
+    state = {name: optimizer.init(own["params"]) for name, own in variables.items()}
     for i in range(steps):
         active = PHASES[6 * i // steps]
         chosen, keys = random.integers(0, len(images), batch_size), jax.random.split(jax.random.key(i), batch_size)

@@ -1,14 +1,17 @@
 """The examples run, and do what they say."""
 
+import dataclasses
 import importlib.util
 import inspect
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from flax import linen as nn
 from sklearn.datasets import load_digits
 
 import bginv_jax
@@ -35,6 +38,32 @@ def test_a_loop_of_ones_own_learns_to_ignore_backgrounds():
     assert painted[-1]["none"] > 0.9
     assert after > before + 0.2
     assert alone == masked  # f is held still while f_m learns
+
+
+def test_a_loop_of_ones_own_keeps_the_averages_of_its_network(monkeypatch):
+    loop, stored = _load("own_loop"), []
+
+    class Normalised(nn.Module):
+        @nn.compact
+        def __call__(self, x, *, train):
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x + 3)
+            return nn.Dense(3)(x.reshape(x.shape[0], -1))
+
+    def make(*networks, **options):
+        method = bginv_jax.make_proposal(*networks, **options)
+
+        def predict(variables, images):
+            stored.append(float(variables["f"]["batch_stats"]["BatchNorm_0"]["mean"][0]))
+            return method.predict(variables, images)
+
+        return dataclasses.replace(method, predict=predict)
+
+    names = {name: getattr(bginv_jax, name) for name in bginv_jax.__all__}
+    monkeypatch.setattr(loop, "MyNetwork", Normalised)
+    monkeypatch.setattr(loop, "bi", SimpleNamespace(**names | {"make_proposal": make}))
+    loop.main(steps=60, batch_size=16)
+    assert stored[0] == pytest.approx(3 * (1 - 0.9**10), rel=0.1)  # after ten steps; the images are nearly black
+    assert stored[-1] == pytest.approx(3, rel=0.3)
 
 
 def test_public_names_are_there_documented_and_imported_only_when_asked_for():

@@ -90,6 +90,8 @@ def load(config: ConfigDict) -> Dataset:
     kind, _, name = config.source.partition(":")
     if config.masks and kind != "folder":
         raise InputError(f"config.data.masks is {config.masks!r}; allowed with {config.source}: ()")
+    if config.masks and config.targets != "given":
+        raise InputError(f"config.data.targets is {config.targets!r}; allowed with config.data.masks: given")
     if config.tests and not SOURCES[kind].splits:
         raise InputError(f"config.data.tests is {config.tests!r}; allowed with {config.source}, which has one test: ()")
     for field, default in SPLITS.items():
@@ -111,8 +113,8 @@ def _place(dataset: Dataset, name: str) -> Dataset:
     """A data set whose objects stand before the backdrop of a studio."""
 
     def place(split: Split) -> Split:
-        images, masks = studio.place(split.images, name)
-        return Split(images, split.targets, masks)
+        images, ink = studio.place(split.images, name)
+        return Split(images, split.targets, ink if split.masks is None else split.masks)
 
     train, test = place(dataset.train), place(dataset.test)
     tests = {test_name: place(split) for test_name, split in dataset.tests.items()}

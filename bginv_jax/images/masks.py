@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bginv_jax.errors import InputError
+
 BINARIZATIONS = ("otsu", "threshold", "quantile", "none")
 
 
@@ -87,7 +89,12 @@ def binarize(m: jax.Array, method: str, *, area: float) -> jax.Array:
       m: masks (N, H, W, 1).
       method: "otsu", "threshold" (at 0.5), "quantile" (the brightest `area` share of each mask) or "none".
       area: the share that "quantile" keeps.
+
+    Raises:
+      InputError: for another method.
     """
+    if method not in BINARIZATIONS:
+        raise InputError(f"masks are cut by {method!r}; allowed: {', '.join(BINARIZATIONS)}")
     if method == "none":
         return m
     if method == "threshold":

@@ -1,6 +1,7 @@
 """Attention: a second network looks at the crop where the first one looked (Guan et al. 2018). The second row."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from bginv_jax.methods.configured import make_configured, make_network
 from bginv_jax.methods.contract import Method, network_key
 from bginv_jax.networks.averaging import predicting
 from bginv_jax.networks.classifiers import LocalClassifier
-from bginv_jax.networks.contract import Network, Variables, flax_network
+from bginv_jax.networks.contract import Network, Variables, flax_network, told
 from bginv_jax.tasks.contract import Task
 
 
@@ -67,10 +68,11 @@ def make_attention(
 def make(config: ConfigDict, description: Description, task: Task) -> Method:
     shape = description.input_shape
     f = make_configured(config, task, shape=shape)
-    maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, truncated=True)[0], jnp.zeros((1, *shape)))
+    options: dict[str, Any] = {"truncated": True, **told(f, train=False)}
+    maps = jax.eval_shape(lambda x: f.init_with_output(jax.random.key(0), x, **options)[0], jnp.zeros((1, *shape)))
 
     def truncated(variables: Variables, x: jax.Array) -> jax.Array:
-        maps = f.apply(predicting(variables), x, truncated=True)
+        maps = f.apply(predicting(variables), x, **options)
         assert isinstance(maps, jax.Array)
         return maps
 

@@ -96,7 +96,8 @@ class Method:
     init(key) -> variables of the networks by name.
     objective(keys, networks, batch, active) -> (scalar, (metrics, networks)): f and f_m minimise the scalar, f_b
       maximises it; `active` names the networks that train, keys is (N,). Metrics are scalars, means over the batch.
-      The networks that come back are those whose variables applying them changed.
+      The networks that come back are those whose variables applying them changed; whoever steps keeps what of these
+      is no "params", such as the averages of batch normalisation.
     predict(networks, images) -> outputs, which `task` scores.
     predict_mask(networks, images) -> masks, and cut(masks) -> masks as composites take them; None without masks.
     paint(networks, keys) -> backgrounds (N, S, S, C); None where the method composes nothing.

@@ -157,20 +157,20 @@ def make_classifier(
         return CLASSIFIERS[name](outputs)
     module = _users_own(name, outputs)
     if shape:
-        _check_outputs(name, module, shape, (1, *shape[:2], outputs) if on_pixels else (1, outputs))
+        _check_outputs(name, module, shape, (2, *shape[:2], outputs) if on_pixels else (2, outputs))
     return module
 
 
 def _check_outputs(name: str, module: nn.Module, shape: tuple[int, int, int], expected: tuple[int, ...]) -> None:
-    """Refuses a user's own module that cannot take one image, or gives something else of it."""
+    """Refuses a user's own module that cannot take two images, or gives something else of them."""
     try:
         network = flax_network(module, shape)
         given = jax.eval_shape(
-            lambda key, x: network.apply(network.init(key), x)[0], jax.random.key(0), jnp.zeros((1, *shape))
+            lambda key, x: network.apply(network.init(key), x)[0], jax.random.key(0), jnp.zeros((2, *shape))
         )
     except Exception as error:  # whatever a user's module raises
         raise InputError(
-            f"config.classifier is {name!r}, which fails on one image of {shape} ({type(error).__name__}: "
+            f"config.classifier is {name!r}, which fails on two images of {shape} ({type(error).__name__}: "
             f"{first_line(error)}); expected __call__(x) or __call__(x, *, train), which gives one array {expected}"
         ) from error
     what = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(given)]
@@ -178,7 +178,7 @@ def _check_outputs(name: str, module: nn.Module, shape: tuple[int, int, int], ex
         raise InputError(f"config.classifier is {name!r}, which gives {what}; expected an array of floats {expected}")
     if given.shape != expected:
         raise InputError(
-            f"config.classifier is {name!r}, which gives {given.shape} for one image of {shape}; expected {expected}"
+            f"config.classifier is {name!r}, which gives {given.shape} for two images of {shape}; expected {expected}"
         )
 
 

@@ -81,32 +81,38 @@ def stateless(init: Callable[[jax.Array], Any], apply: Callable[[Any, Any], jax.
     return Network(lambda key: {"params": init(key)}, apply_to)
 
 
+def _in_full(x: jax.Array) -> jax.Array:
+    """Floats of at least 32 bits, for losses and sums."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+def told(module: nn.Module, *, train: bool) -> dict[str, bool]:
+    """What a Flax module's `__call__` takes besides its inputs: whether it trains, if it asks."""
+    return {"train": train} if "train" in inspect.signature(type(module).__call__).parameters else {}
+
+
 def flax_network(module: nn.Module, *shapes: tuple[int, ...]) -> Network:
     """A Flax module as a Network.
 
-    A module whose `__call__` takes `train` is told; dropout draws from the stream "dropout".
+    A module whose `__call__` takes `train` is told whether it trains, and is to set `deterministic` of dropout and
+    `use_running_average` of batch normalisation by it; dropout draws from the stream "dropout". Outputs of fewer bits
+    become float32.
 
     Args:
       module: any Linen module.
       shapes: of its inputs, without the batch axis. Of several inputs the network takes a tuple.
     """
-    takes_train = "train" in inspect.signature(type(module).__call__).parameters
-
-    def told(train: bool) -> dict[str, bool]:
-        return {"train": train} if takes_train else {}
 
     def init(key):
         dummies = [jnp.zeros((1, *shape)) for shape in shapes]
-        return {"params": {}, **module.init(key, *dummies, **told(False))}
+        return {"params": {}, **module.init(key, *dummies, **told(module, train=False))}
 
     def apply(variables, inputs, *, train=False, key=None):
         inputs = inputs if isinstance(inputs, tuple) else (inputs,)
         changing = [name for name in variables if name != "params"] if train else False
         rngs = {"dropout": key} if train and key is not None else {}
-        result = module.apply(variables, *inputs, rngs=rngs, mutable=changing or False, **told(train))
-        if not changing:
-            return result, variables
-        outputs, changed = result
-        return outputs, {**variables, **changed}
+        result = module.apply(variables, *inputs, rngs=rngs, mutable=changing or False, **told(module, train=train))
+        outputs, changed = result if changing else (result, {})
+        return jax.tree.map(_in_full, outputs), {**variables, **changed} if changing else variables
 
     return Network(init, apply)

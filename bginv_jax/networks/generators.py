@@ -62,15 +62,19 @@ def background_source(kind: str, shape: tuple[int, int, int], tiles: int, width:
     """The backgrounds of `kind` for images of `shape` (S, S, C); "generated" ones are tiles x tiles joined.
 
     Raises:
-      InputError: if the image does not divide into the tiles, or a tile is smaller than 4 pixels.
+      InputError: for another kind, if the image does not divide into the tiles, or if a tile is smaller than 4 pixels.
     """
     size, _, channels = shape
-    if kind != "generated":
-        draw = {"black": lambda key: jnp.zeros(shape), "noise": lambda key: jax.random.uniform(key, shape)}[kind]
+    drawn = {"black": lambda key: jnp.zeros(shape), "noise": lambda key: jax.random.uniform(key, shape)}
+    if kind in drawn:
         network = stateless(lambda key: {}, lambda params, z: z)
-        return BackgroundSource(network.init, draw, network.apply)
+        return BackgroundSource(network.init, drawn[kind], network.apply)
+    if kind != "generated":
+        raise InputError(f"backgrounds are {kind!r}; allowed: generated, {', '.join(drawn)}")
     if size % tiles or size // tiles < 4 or (size // tiles) % 2 ** block_count(size // tiles):
-        raise InputError(f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 6 or 8 times a power of 2")
+        raise InputError(
+            f"config.background.tiles is {tiles}; allowed: {size} / tiles is 4, 5, 6 or 7 times a power of 2"
+        )
     upsamplings = block_count(size // tiles)
     seed = size // tiles // 2**upsamplings
     network = flax_network(BackgroundGenerator(upsamplings, width), (seed, seed, channels))

@@ -98,6 +98,7 @@ def test_a_studio_stands_behind_canvases_too(monkeypatch):
     assert dataset.description.name == "toy, on canvases, wall"
     assert dataset.test.images.min() > 0
     assert dataset.test.targets.shape == dataset.test.images.shape[:3]
+    np.testing.assert_array_equal(dataset.test.objects[..., 0], dataset.test.targets > 0)
 
 
 def test_what_has_no_labels_or_one_image_is_refused(monkeypatch):

@@ -158,6 +158,12 @@ def test_several_sizes_without_a_size_to_resize_to_are_refused(root):
         _load(root)
 
 
+@pytest.mark.parametrize("targets", ["angle", "canvas"])
+def test_true_masks_that_targets_would_not_keep_are_refused(root, targets):
+    with pytest.raises(InputError, match=f"config.data.targets is '{targets}'; allowed with config.data.masks: given"):
+        _load(root, masks=(str(root),), targets=targets)
+
+
 def test_classes_in_any_script_are_one_spelling(tmp_path, caplog):
     names = ["Эльм", "ケヤキ", "中文", "חם", "a\nb", os.fsdecode(b"f\xfcr")]
     root = write_pictures(tmp_path / "trees", {"train": dict.fromkeys([*names, "Ahornblätter"], 1)})

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from skimage import filters, morphology
 
+from bginv_jax.errors import InputError
 from bginv_jax.images.masks import binarize, dilate, grow, mean_area, otsu_threshold, overlap, total_variation
 
 
@@ -32,6 +33,11 @@ def test_otsu_equals_scikit_image():
     np.testing.assert_array_equal(binarize(jnp.array(binary), "otsu", area=0.2), binary)
     constant = binarize(jnp.full((1, 4, 4, 1), 0.7), "otsu", area=0.2)
     np.testing.assert_array_equal(constant, 0)
+
+
+def test_another_binarization_is_refused():
+    with pytest.raises(InputError, match="masks are cut by 'half'; allowed: otsu, threshold, quantile, none"):
+        binarize(jnp.zeros((1, 4, 4, 1)), "half", area=0.2)
 
 
 def test_binarize_by_threshold_quantile_and_none():

@@ -5,7 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bginv_jax.config import default_config, validate
+from bginv_jax.data.description import Description
 from bginv_jax.errors import InputError
+from bginv_jax.methods.contract import Batch, Layout
+from bginv_jax.methods.registry import make_method
 from bginv_jax.networks.classifiers import CLASSIFIERS, has_maps, is_classifier, make_classifier
 from bginv_jax.networks.contract import flax_network
 from bginv_jax.networks.generators import MaskGenerator
@@ -50,6 +54,16 @@ class Whole(Small):
     @nn.compact
     def __call__(self, x):
         return nn.Dense(self.classes)(x.mean(axis=(1, 2))).astype(jnp.int32)
+
+class One(Small):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.classes)(x.reshape(1, -1))
+
+class Half(Small):
+    @nn.compact
+    def __call__(self, x, *, train, truncated=False):
+        return x if truncated else nn.Dense(self.classes, dtype=jnp.bfloat16)(x.mean(axis=(1, 2)))
 
 class Failing(Small):
     def __post_init__(self):
@@ -113,23 +127,44 @@ def test_the_users_own_module_is_made():
         ),
         (
             "own_networks:Torn",
-            r"which fails on one image of \(16, 16, 3\) \(RuntimeError: no such size\); expected __call_",
+            r"which fails on two images of \(16, 16, 3\) \(RuntimeError: no such size\); expected __call_",
         ),
         (
             "own_networks:Told",
-            r"which fails on one image of .*TypeError: .*training.*; expected __call__\(x\) or __call_",
+            r"which fails on two images of .*TypeError: .*training.*; expected __call__\(x\) or __call_",
         ),
-        ("own_networks:Bare", r"which fails on one image of .*; expected __call__\(x\) or __call__\(x, \*, train\), "),
-        ("own_networks:Pair", r"which gives \[\(\(1, 4\), 'float32'\), .*\]; expected an array of floats \(1, 4\)"),
-        ("own_networks:Whole", r"which gives \[\(\(1, 4\), 'int32'\)\]; expected an array of floats \(1, 4\)"),
+        ("own_networks:One", r"which fails on two images of .*ScopeParamShapeError"),
+        ("own_networks:Bare", r"which fails on two images of .*; expected __call__\(x\) or __call__\(x, \*, train\), "),
+        ("own_networks:Pair", r"which gives \[\(\(2, 4\), 'float32'\), .*\]; expected an array of floats \(2, 4\)"),
+        ("own_networks:Whole", r"which gives \[\(\(2, 4\), 'int32'\)\]; expected an array of floats \(2, 4\)"),
         ("own_networks:Failing", r"Failing\(4\) cannot be made \(not today\); expected a module that takes the number"),
         ("own_leaving:Small", r"own_leaving cannot be imported \(SystemExit: 3\)"),
-        ("own_networks:Wide", r"which gives \(1, 8\) for one image of \(16, 16, 3\); expected \(1, 4\)"),
+        ("own_networks:Wide", r"which gives \(2, 8\) for two images of \(16, 16, 3\); expected \(2, 4\)"),
     ],
 )
 def test_what_is_wrong_with_it_is_said(name, message):
     with pytest.raises(InputError, match=f"^config.classifier is '{name}'.*{message}"):
         make_classifier(name, 4, shape=(16, 16, 3))
+
+
+@pytest.mark.usefixtures("own")
+def test_a_network_that_computes_in_bfloat16_gives_float32():
+    network = flax_network(make_classifier("own_networks:Half", 4, shape=(16, 16, 3)), (16, 16, 3))
+    outputs, _ = network.apply(network.init(jax.random.key(0)), jnp.ones((2, 16, 16, 3)), train=True)
+    assert (outputs.shape, outputs.dtype) == ((2, 4), jnp.float32)
+
+
+@pytest.mark.usefixtures("own")
+def test_attention_takes_a_network_that_asks_whether_it_trains():
+    config = default_config()
+    config.method, config.classifier, config.schedule = "attention", "own_networks:Half", ("f:1", "f_l:1")
+    validate(config)
+    method = make_method(config, Description("x", (16, 16, 3), 16, ("a", "b"), train_count=1, test_count=1, sha256=""))
+    networks, x = method.init(jax.random.key(0)), jnp.ones((2, 16, 16, 3))
+    keys = jax.random.split(jax.random.key(1), 2)
+    loss, _ = method.objective(keys, networks, Batch(x, jnp.array([0, 1]), Layout(kept=2)), ("f", "f_l"))
+    assert np.isfinite(loss)
+    assert method.predict(networks, x).shape == (2, 2)
 
 
 def test_those_with_maps_are_told_from_those_without():
@@ -143,7 +178,7 @@ def test_outputs_lie_on_images_or_on_their_pixels():
             make_classifier(name, 4, shape=(16, 16, 3), on_pixels=True)
     with pytest.raises(InputError, match="is 'unet'; allowed for a task of images: cnn, vgg, lenet, .*, or your own"):
         make_classifier("unet", 4, shape=(16, 16, 3))
-    with pytest.raises(InputError, match=r"which gives \(1, 4\) for one image of .*; expected \(1, 16, 16, 4\)"):
+    with pytest.raises(InputError, match=r"which gives \(2, 4\) for two images of .*; expected \(2, 16, 16, 4\)"):
         make_classifier("own_networks:Small", 4, shape=(16, 16, 3), on_pixels=True)
     network = flax_network(make_classifier("unet", 4, shape=(16, 16, 3), on_pixels=True), (16, 16, 3))
     variables = jax.eval_shape(network.init, jax.random.key(0))

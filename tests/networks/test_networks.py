@@ -9,6 +9,7 @@ import pytest
 
 from bginv_jax.config import default_config
 from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
 from bginv_jax.methods import registry
 from bginv_jax.networks import layers
 from bginv_jax.networks.classifiers import CLASSIFIERS, ON_PIXELS, Classifier, LeNet, LocalClassifier
@@ -144,5 +145,7 @@ def test_background_kinds():
     painted, _ = jax.jit(lambda key: generated.apply(generated.init(key), generated.draw(key)[None]))(key)
     tiles = painted[0].reshape(2, 16, 2, 16)
     assert jnp.abs(tiles[0, :, 0] - tiles[1, :, 1]).max() > 1e-3  # drawn independently
+    with pytest.raises(InputError, match="backgrounds are 'painted'; allowed: generated, black, noise"):
+        background_source("painted", (32, 32, 1), 2)
     with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):
         background_source("generated", (32, 32, 1), 3)
