@@ -2,7 +2,8 @@
 
 The config of one variant and fold after the colon: the fold's families are left out of training, and the 1,500 digits
 of the test split are of MNIST's training set, so nothing here looks at test digits or test backgrounds. 600 steps.
-"ours" is the recipe of experiments/mnist_best.py with the authors' f, and the default rate and moves.
+"ours" is the recipe of experiments/mnist_best.py with the authors' f, masks of what is above 0, the default rate and
+moves, and neither smoothed labels nor decayed weights.
 experiments/ingredients_table.py trains all variants and draws the table.
 
 Command: python -m bginv_jax.train --config=experiments/ingredients.py:halo=5,0 --workdir=runs/ingredients/halo=5,0

@@ -1,6 +1,6 @@
 """The vanilla row on the 5,000 digits that ship with the dependencies: f alone, trained on plain images.
 
-What `make table1` trains. Expect 98 % on plain digits and 20 to 75 % on the other backgrounds; under a minute on two
+What `make table1` trains. Expect 98 % on plain digits and 20 to 80 % on the other backgrounds; under a minute on two
 CPU cores.
 
 Command: python -m bginv_jax.train --config=experiments/mnist_5k_vanilla.py --workdir=runs/mnist_5k_vanilla

@@ -3,7 +3,7 @@
 The families are none of the test patterns, and none of those that bginv_jax.unseen reports. Masks are learned; at
 random they are also cut a pixel too close. f convolves twice in every block but the first; smoothed labels, decayed
 weights and bent digits keep it from learning by heart; f predicts by the mean over an image and its enlarged middle.
-Expect 99.6 % as they are and 99.4 % or more on each background after 34 minutes on one CPU core, seed 0.
+Expect 99.6 % as they are and 99.4 % or more on each background after 34 minutes on one CPU core.
 
 Command: python -m bginv_jax.train --config=experiments/mnist_best.py --workdir=runs/mnist_best
 """

@@ -2,7 +2,7 @@
 
 What f_m hides is filled with the backdrop that the training images have in common. :texture after the file's name sets
 the digits before a texture instead of the wall. Expect 96 % or more in every column and masks with an IoU of 74 % or
-more; three seeds take 17 minutes on one CPU core.
+more; three seeds take a quarter of an hour on one CPU core.
 
 Command: python -m bginv_jax.train --config=experiments/studio_proposal.py:wall --workdir=runs/studio/proposal
 """
