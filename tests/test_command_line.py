@@ -221,6 +221,7 @@ CONFIG = "--config=experiments/mnist_5k_vanilla.py"
             "--html is 'tests', a folder; expected a file",
         ),
         (("bginv_jax.figures", "--workdir=setup.cfg"), "workdir setup.cfg holds no checkpoint; expected a folder"),
+        (("bginv_jax.gpu_study", "--output=setup.cfg"), "--output is 'setup.cfg', a file; expected a folder"),
         (("experiments.table1", "--share=nan"), "flag --share=nan: expected a finite number"),
         (("bginv_jax.benchmark", "--seconds=inf"), "flag --seconds=inf: expected a finite number"),
         (("bginv_jax.attack", "--workdir=w", f"--seed={2**40}"), f"flag --seed={2**40}: {2**40} is not "),

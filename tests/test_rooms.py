@@ -25,7 +25,7 @@ FLOORS = (
     ("training",),
     ("evaluation", "speed"),
     ("command_line",),
-    ("train", "evaluate", "predict", "export", "attack", "unseen", "figures", "benchmark", "scaling"),
+    ("train", "evaluate", "predict", "export", "attack", "unseen", "figures", "benchmark", "scaling", "gpu_study"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 FILES = {

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bginv_jax.backgrounds import families
+from bginv_jax.backgrounds import shapes
 from bginv_jax.errors import InputError
 from bginv_jax.evaluation import search
 from bginv_jax.tasks.classification import CLASSIFICATION
@@ -100,7 +100,7 @@ def _children(seed, turn, places, spread, parents, x, masks):
         near = jnp.clip(parent + spread * jax.random.normal(keys[1], parent.shape, parent.dtype), 0, 1)
         genes = jnp.where(jnp.isnan(parent), fresh, near)
         strokes, (ink, paper) = genes[: 7 * _STROKES], genes[7 * _STROKES :].reshape(2, -1)
-        share = families.pen(strokes.reshape(_STROKES, 7), x.shape[0])[..., None]
+        share = shapes.pen(strokes.reshape(_STROKES, 7), x.shape[0])[..., None]
         return genes, jnp.where(mask, x, paper + (ink - paper) * share)
 
     return jax.vmap(one)(search.image_keys(seed, turn, places), parents, x, masks)
