@@ -22,7 +22,7 @@ from ml_collections import config_flags
 
 from bginv_jax import config as configs
 from bginv_jax import config_files, files
-from bginv_jax.errors import InputError, one_line
+from bginv_jax.errors import InputError, causes, one_line
 from bginv_jax.evaluation import predictors
 from bginv_jax.jax_settings import own_settings
 from bginv_jax.training import devices, distributed
@@ -136,11 +136,9 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _explain(argv: list[str], error: Exception) -> str:
     """Says which config field is wrong and what is allowed, where the error is about one."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in causes(error):
         if isinstance(cause, InputError):  # of a parser here, which absl wraps into an error of its own
             return str(cause)
-        cause = cause.__context__
     for argument in argv[1:]:
         field = re.match(r"--?(?:no)?config\.([\w.]+)", argument)
         if field and field[1] not in configs.FIELDS:

@@ -49,7 +49,7 @@ def _switch(default: bool, meaning: str) -> Field:
 
 
 def _is_view(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 < value <= _WIDEST_VIEW
+    return type(value) in (int, float) and 0 < value <= _WIDEST_VIEW
 
 
 FIELDS: dict[str, Field] = {
@@ -101,8 +101,8 @@ FIELDS: dict[str, Field] = {
     "muon": Field(
         (),
         "networks whose matrices follow Muon (Jordan 2024) in the place of Adam",
-        "a tuple of names of the method's networks",
-        lambda value: all(isinstance(name, str) for name in value),
+        "a tuple of names of the method's networks, each once",
+        lambda value: all(isinstance(name, str) for name in value) and len(set(value)) == len(value),
     ),
     "weight_decay": _number(0.0, "AdamW's for f, times its rate at each step; 0 is Adam", 0.0),
     "rate.f": _number(1e-3, "the learning rate for f", 0.0, 1.0),

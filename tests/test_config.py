@@ -110,6 +110,8 @@ def test_the_defaults_are_valid_and_described():
         ("seed", -1, r"config.seed is -1; allowed: an integer from 0 to"),
         ("batch_size", 0, r"config.batch_size is 0; allowed: an integer of at least 1"),
         ("steps", 10**30, r"config.steps is 10+; allowed: an integer of at least 1 and below 2\*\*31"),
+        ("muon", ("f", "f"), r"config.muon is \('f', 'f'\); allowed: a tuple of names .*, each once"),
+        ("classifier_views", (True,), r"config.classifier_views is \(True,\); allowed: a tuple of up to 9 numbers"),
         ("muon", ("f_l",), r"config.muon is \('f_l',\); allowed: method proposal trains f, f_m, f_b"),
         ("weight_decay", float("inf"), r"config.weight_decay is inf; allowed: a number of at least 0.0 and"),
         ("mask.area_weight", 1e39, r"config.mask.area_weight is 1e\+39; allowed: a number of at least 0.0 and below"),

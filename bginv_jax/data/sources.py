@@ -90,6 +90,9 @@ def load(config: ConfigDict) -> Dataset:
     kind, _, name = config.source.partition(":")
     if config.masks and kind != "folder":
         raise InputError(f"config.data.masks is {config.masks!r}; allowed with {config.source}: ()")
+    if kind == "world" and (config.studio or config.targets != "given"):
+        field, allowed = ("studio", "''") if config.studio else ("targets", "given")
+        raise InputError(f"config.data.{field} is {config[field]!r}; allowed with {config.source}: {allowed}")
     if config.masks and config.targets != "given":
         raise InputError(f"config.data.targets is {config.targets!r}; allowed with config.data.masks: given")
     if config.tests and not SOURCES[kind].splits:

@@ -1,10 +1,4 @@
-"""How bad can a background be? python -m bginv_jax.attack --workdir=DIR [--workdir=DIR2 ...]
-
-Searches the worst backgrounds of a workdir's first seed, behind the first test images: by projected gradient within
-growing budgets, among random backgrounds of the families that are kept for reports, and by evolution. Writes
-attack.jsonl (a record for each row and search, and how far it had come), attack.md, attack.png (the curves) and
-worst.png (what was found against the first row). `curves` does the same to any predictor, images and masks.
-"""
+"""The attack on trained workdirs, `bginv_jax.attack`, and on any predictor, images and masks, `curves`."""
 
 import logging
 from collections.abc import Iterable, Sequence

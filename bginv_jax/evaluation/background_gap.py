@@ -185,7 +185,7 @@ def table(records: Sequence[dict]) -> list[list[str]]:
 
 
 def notes(records: Sequence[dict]) -> str:
-    """What the table does not say: how many seeds and images, how the objects were known, what the lines mean."""
+    """What the table does not say: how many seeds and images, and how the objects were known."""
     said = []
     for method, dataset in dict.fromkeys((record["method"], record["dataset"]) for record in records):
         own = [record for record in records if (record["method"], record["dataset"]) == (method, dataset)]

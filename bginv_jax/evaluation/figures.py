@@ -1,9 +1,4 @@
-"""Which figures a trained workdir has, and what of it they show; `panels` draws them.
-
-figure1.png of a vanilla workdir, figure2.png of an attention one, figure3.png, figure4.png and figure4.gif of a
-proposal's; all of the first seed, on the data set's first test image of each class. validation.png is of runs with
-config.evaluate_every.
-"""
+"""Which figures a trained workdir has, and what of it they show, for `bginv_jax.figures`; `panels` draws them."""
 
 import dataclasses
 from collections.abc import Collection, Sequence

@@ -1,11 +1,4 @@
-"""Scores trained workdirs on the poster's seven backgrounds and prints Table 1.
-
-python -m bginv_jax.evaluate --workdir=DIR [--workdir=DIR2 ...] [--output=DIR] [--html=FILE]
-
-Writes results.jsonl (a record for each data set, method, seed and background, and further test set), table1.md and
-table1.png; rates.jsonl and rates.png (the Random background at every rate); the poster's figures; of worlds that were
-played curve.png, the returns in training; and with --html all of it as one page.
-"""
+"""What `bginv_jax.evaluate` scores, writes and prints."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -94,16 +94,6 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in (rows[0], rule, *rows[1:]))
 
 
-def text(records: Sequence[dict]) -> str:
-    """Table 1 for a terminal."""
-    return as_text(table(records))
-
-
-def markdown(records: Sequence[dict]) -> str:
-    """Table 1 as a Markdown table."""
-    return as_markdown(table(records))
-
-
 def variants(records: Mapping[str, Sequence[dict]]) -> list[list[str]]:
     """A table of variants as cells: accuracy on each background, then the mean and the least of all but None.
 

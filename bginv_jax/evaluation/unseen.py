@@ -1,9 +1,4 @@
-"""Scores trained workdirs on backgrounds that no network was trained on, and counts what is right on every one.
-
-python -m bginv_jax.unseen --workdir=DIR [--workdir=DIR2 ...] [--families=development] [--photographs=DIR]
-
-Writes unseen.jsonl (a record for each method, seed and background) and unseen.md (its table).
-"""
+"""Scores on backgrounds that no network was trained on: the records and the table of `bginv_jax.unseen`."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -126,7 +126,7 @@ class Method:
         return self.composes(active) and "f_m" not in active
 
     def ready_masks(self, networks: Networks, images: jax.Array) -> jax.Array:
-        """Those masks: (N, S, S, C) -> (N, S, S, 1), cut."""
+        """Masks as composites take them, of f_m as it is: (N, S, S, C) -> (N, S, S, 1), cut."""
         assert self.predict_mask, "a method that composes has masks"
         assert self.cut, "and says how they are cut"
         return self.cut(self.predict_mask(networks, images))

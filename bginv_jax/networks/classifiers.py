@@ -114,7 +114,8 @@ CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "small": functools.partial(Classifier, width=8),
     "unet": UNet,
 }
-ON_PIXELS = ("unet",)  # whose outputs are (N, S, S, outputs)
+# Whose outputs are (N, S, S, outputs).
+ON_PIXELS = tuple(name for name, make in CLASSIFIERS.items() if getattr(make, "on_pixels", False))
 
 _USERS_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 

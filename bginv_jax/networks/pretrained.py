@@ -120,6 +120,8 @@ def fit_weights(
             wrong.append(f"{name} is of {tensor.dtype}, expected floats")
         elif not np.isfinite(tensor).all():
             wrong.append(f"{name} is not finite")
+        elif path[-1] == "var" and (tensor < 0).any():
+            wrong.append(f"{name} is below 0, and a variance")
         else:
             fitted.append(np.ascontiguousarray(ours, leaf.dtype))
     strange = [f"{name} is unexpected" for name in tensors if name not in known and not name.endswith(_COUNTER)]

@@ -152,6 +152,8 @@ def _read(path: Path, start: bytes) -> dict[str, np.ndarray]:
             tensors = safetensors.numpy.load_file(path)
         except AttributeError as error:  # NumPy has no such type
             raise Refused("numbers of a kind that is not read, such as of eight bits") from error
+        if not tensors:
+            raise Refused("safetensors without a tensor")
     elif start.startswith(b"PK"):
         tensors = _from_zip(path)
     elif start.startswith(b"\x80"):

@@ -3,6 +3,8 @@
 Images are NHWC float32 in [0, 1]; their side must be a `contract.padded_size`.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -31,6 +33,7 @@ def u_net(x: jax.Array, *, width: int, outputs: int) -> jax.Array:
 class UNet(nn.Module):
     """f of tasks of pixels: images (N, S, S, C) -> (N, S, S, outputs)."""
 
+    on_pixels: ClassVar[bool] = True
     outputs: int
     width: int = 16
 

@@ -1,7 +1,4 @@
-"""Times the steps of each phase, alone or side by side with a PyTorch peer, and prints a table.
-
-python -m bginv_jax.benchmark [--config=FILE] [--phases=vanilla,mask] [--batch_size=64 ...] [--peer=torch]
-"""
+"""Times the steps of each phase, alone or side by side with a PyTorch peer: what `bginv_jax.benchmark` prints."""
 
 import contextlib
 import logging

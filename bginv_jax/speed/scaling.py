@@ -1,8 +1,4 @@
-"""How fast a step is as the work grows: python -m bginv_jax.scaling --output=FOLDER
-
-Times the adversarial step over batch sizes, image sizes, seeds trained together and data set sizes, one at a time from
-the defaults, and writes scaling.jsonl and scaling.png. The images are the digits of mnist_5k, enlarged and repeated.
-"""
+"""How fast the adversarial step is as the work grows: the points and the chart of `bginv_jax.scaling`."""
 
 import logging
 from pathlib import Path

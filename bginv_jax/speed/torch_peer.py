@@ -21,7 +21,7 @@ from bginv_jax.speed.torch_networks import make_networks
 
 
 def dilate(m: torch.Tensor, radius: torch.Tensor, *, largest: int) -> torch.Tensor:
-    """As `images.dilate`: a disk is a union of rectangles, and a dilation by a rectangle is max pooling."""
+    """As `images.masks.dilate`: a disk is a union of rectangles, and a dilation by a rectangle is max pooling."""
     dilated = [m]
     for r in range(1, largest + 1):
         widths = {int((r * r - h * h) ** 0.5): h for h in range(r + 1)}  # of each width, the highest rectangle
@@ -127,7 +127,7 @@ def objective(
     plain: int,
     settings: dict[str, Any],
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """As the objective of `methods.make_proposal`, for one batch: the scalar of the saddle point, and metrics.
+    """As the objective of `methods.proposal.make_proposal`, for one batch: the scalar of the saddle point, and metrics.
 
     `draws` are for the composites, which follow the first `plain` images; `settings` are of `peer_fields.settings`.
     """

@@ -158,6 +158,14 @@ def test_several_sizes_without_a_size_to_resize_to_are_refused(root):
         _load(root)
 
 
+@pytest.mark.parametrize(("field", "value"), [("studio", "wall"), ("targets", "angle"), ("targets", "canvas")])
+def test_what_is_asked_of_the_images_of_a_world_is_refused(field, value):
+    config = default_config().data
+    config.update({"source": "world:catch", field: value})
+    with pytest.raises(InputError, match=f"config.data.{field} is '{value}'; allowed with world:catch: "):
+        sources.load(config)
+
+
 @pytest.mark.parametrize("targets", ["angle", "canvas"])
 def test_true_masks_that_targets_would_not_keep_are_refused(root, targets):
     with pytest.raises(InputError, match=f"config.data.targets is '{targets}'; allowed with config.data.masks: given"):

@@ -47,13 +47,13 @@ MARKDOWN = """\
 
 
 def test_text_to_the_letter_whatever_the_order_of_the_records():
-    assert report.text(VANILLA + PROPOSAL) == TEXT
-    assert report.text((PROPOSAL + VANILLA)[::-1]) == TEXT
+    assert report.as_text(report.table(VANILLA + PROPOSAL)) == TEXT
+    assert report.as_text(report.table((PROPOSAL + VANILLA)[::-1])) == TEXT
 
 
 def test_markdown_of_two_seeds_to_the_letter():
     records = _records("proposal", 0, (97.5, 96.0, *(9.0,) * 5)) + _records("proposal", 1, (98.5, 98.0, *(9.0,) * 5))
-    assert report.markdown(records) == MARKDOWN
+    assert report.as_markdown(report.table(records)) == MARKDOWN
     row = report.rows(records)[0]
     assert row.means[:2] == (98.0, 97.0)
     assert row.deviations[0] == pytest.approx(np.sqrt(0.5))
@@ -72,9 +72,9 @@ def test_data_sets_stand_apart():
 
 def test_missing_and_doubled_records_are_refused():
     with pytest.raises(ValueError, match="no records of mnist_5k, vanilla, seed 0 on clock, random"):
-        report.text(VANILLA[:5])
+        report.as_text(report.table(VANILLA[:5]))
     with pytest.raises(ValueError, match="two records of mnist_5k, vanilla, seed 0"):
-        report.text(VANILLA + VANILLA[:1])
+        report.as_text(report.table(VANILLA + VANILLA[:1]))
 
 
 def test_picture_shows_the_seven_backgrounds(tmp_path):

@@ -78,6 +78,7 @@ def test_numbers_that_are_no_weights_are_named():
     for name, value, what in (
         ("bn1.bias", np.full(64, np.nan, np.float32), "bn1.bias is not finite"),
         ("bn1.bias", np.full(64, np.inf, np.float32), "bn1.bias is not finite"),
+        ("bn1.running_var", np.full(64, -1e-3, np.float32), "bn1.running_var is below 0, and a variance"),
         ("bn1.bias", np.full(64, 3, np.int8), "bn1.bias is of int8, expected floats"),
     ):
         with pytest.raises(InputError, match=f"^1 tensors do not fit: {what}$"):

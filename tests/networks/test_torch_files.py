@@ -386,6 +386,9 @@ def test_an_encrypted_zip_and_complex_numbers_are_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match="a.pth is damaged: .* encrypted"):
         read_weights(path)
+    safetensors.numpy.save_file({}, tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match=r"none.safetensors.*safetensors without a tensor"):
+        read_weights(tmp_path / "none.safetensors")
     safetensors.numpy.save_file({"a": A.astype(np.complex64)}, tmp_path / "a.safetensors")
     with pytest.raises(InputError, match="a.safetensors holds complex numbers, in a; expected"):
         read_weights(tmp_path / "a.safetensors")
