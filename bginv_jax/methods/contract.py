@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 
 from bginv_jax.data.dataset import Description
+from bginv_jax.errors import InputError
 from bginv_jax.networks.contract import Variables
 from bginv_jax.tasks.contract import Targets, Task
 
@@ -79,6 +80,26 @@ class Batch:
     pictures: jax.Array | None = None
     fill: jax.Array | float = 0.0
     likeness: jax.Array | None = None
+
+    def check(self, keys: jax.Array, networks: Networks, active: tuple[str, ...]) -> None:
+        """Refuses what does not fit together, as a loop of one's own may have it; of shapes alone, while JAX traces.
+
+        Raises:
+          InputError: for names of no networks, less than one key for each image, or a layout of more or fewer images.
+        """
+        if isinstance(active, str) or not set(active) <= set(networks):
+            raise InputError(f"active is {active!r}; expected a tuple of some of {', '.join(networks)}")
+        count = len(self.images)
+        if keys.ndim != 1 or len(keys) < count:
+            raise InputError(
+                f"keys are {keys.shape}; expected one for each of {count} images, jax.random.split(key, N)"
+            )
+        if "f_b" not in active:
+            return
+        if not isinstance(self.layout, Layout) or self.layout.total != count:
+            raise InputError(f"the batch's layout is {self.layout!r}; expected a Layout of {count} images")
+        if self.masks is None and "f_m" not in active:
+            raise InputError("the batch has no masks; expected Method.ready_masks where f_m does not train with f_b")
 
 
 def network_key(keys: jax.Array, number: int) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from bginv_jax.errors import InputError
 from bginv_jax.images.compose import compose
 from bginv_jax.images.masks import binarize, mean_area, total_variation
 from bginv_jax.methods.contract import Batch, Metrics, Networks
@@ -45,7 +46,10 @@ class MaskOptions(NamedTuple):
         price = self.area_weight * nn.relu(mean_area(m) - self.area).mean()
         price += self.variation_weight * total_variation(m).mean()
         if self.border_weight:
-            assert likeness is not None, "the method asks for it"
+            if likeness is None:
+                raise InputError(
+                    "the batch has no likeness; with a border_weight expected images.backdrops.border_likeness"
+                )
             told = (1 - likeness) * jnp.log(m + _LEAST) + likeness * jnp.log(1 - m + _LEAST)
             price -= self.border_weight * told.mean()
         return price

@@ -51,6 +51,7 @@ def make_proposal(
     )
 
     def objective(keys, networks, batch, active):
+        batch.check(keys, networks, active)
         x, m, targets = batch.images, batch.masks, batch.targets
         total, metrics, changed = jnp.zeros(()), {}, {}
         if "f_m" in active:

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bginv_jax.networks.contract import block_count
+from bginv_jax.errors import InputError
+from bginv_jax.networks.contract import block_count, padded_size
 from bginv_jax.networks.layers import Conv3x3, max_pool2x2
 
 
@@ -17,8 +18,17 @@ def u_net(x: jax.Array, *, width: int, outputs: int) -> jax.Array:
     """The layers of a U-Net, inside a module's `__call__`: images (N, S, S, C) -> (N, S, S, outputs).
 
     `width` channels at the image's size, twice as many each time that it is halved: the cost goes with its square.
+
+    Raises:
+      InputError: for images that are not square or cannot be halved so often.
     """
-    filters = [width * 2**i for i in range(block_count(x.shape[1]))]
+    height, width_of_images = x.shape[1:3]
+    filters = [width * 2**i for i in range(block_count(height))]
+    if height != width_of_images or height % 2 ** len(filters):
+        side = padded_size(height, width_of_images)
+        raise InputError(
+            f"a U-Net is given images of {height}x{width_of_images}; expected squares, here of {side}x{side}"
+        )
     skips = []
     for count in filters:
         skips.append(nn.relu(Conv3x3(count)(x)))

@@ -12,12 +12,28 @@ from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
 from bginv_jax.images.compose import Variation
 from bginv_jax.methods import registry
+from bginv_jax.methods.contract import Layout
 from bginv_jax.methods.masking import MaskOptions
 from bginv_jax.methods.proposal import make_proposal
 from bginv_jax.networks.contract import flax_network
 from bginv_jax.networks.generators import MaskGenerator
 from bginv_jax.tasks.contract import Task
-from tests.methods.toys import F_B, F_M, HALF, SQUARES, F, X, batch, fixed, gradients, noted, objective, scalar, source
+from tests.methods.toys import (
+    F_B,
+    F_M,
+    HALF,
+    KEYS,
+    SQUARES,
+    F,
+    X,
+    batch,
+    fixed,
+    gradients,
+    noted,
+    objective,
+    scalar,
+    source,
+)
 
 MASK = MaskOptions(binarize="none", area=0.2, area_weight=3.0, variation_weight=0.5)
 
@@ -35,6 +51,32 @@ def _proposal():
 def _outputs_as_loss(measure):
     """A task whose loss is what the network gives."""
     return Task(1, loss=lambda outputs, targets: outputs, measures=measure, shown="close")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"active": "f_b"}, "active is 'f_b'; expected a tuple of some of f, f_m, f_b"),
+        ({"active": ("f", "g")}, r"active is \('f', 'g'\); expected a tuple of some of f, f_m, f_b"),
+        ({"keys": jax.random.key(0)}, r"keys are \(\); expected one for each of 2 images, jax.random.split\(key, N\)"),
+        ({"masks": None}, "the batch has no masks; expected Method.ready_masks"),
+        ({"layout": (0, 2)}, r"the batch's layout is \(0, 2\); expected a Layout of 2 images"),
+        ({"layout": Layout(kept=1)}, "the batch's layout is Layout.*; expected a Layout of 2 images"),
+        (
+            {"active": ("f_m",), "border_weight": 1.0},
+            "the batch has no likeness; with a border_weight expected images.b",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_said(change, message):
+    """As a loop of one's own may have it."""
+    change = dict(change)
+    mask = MASK._replace(border_weight=change.pop("border_weight", 0.0))
+    method = make_proposal(F, F_M, F_B, SQUARES, mask=mask, variation=Variation())
+    active, keys = change.pop("active", ("f", "f_b")), change.pop("keys", KEYS)
+    given = dataclasses.replace(batch(masks=HALF), **change)
+    with pytest.raises(InputError, match=message):
+        method.objective(keys, method.init(jax.random.key(0)), given, active)
 
 
 def test_mask_phase_by_hand():

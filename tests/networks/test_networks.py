@@ -149,3 +149,11 @@ def test_background_kinds():
         background_source("painted", (32, 32, 1), 2)
     with pytest.raises(ValueError, match="config.background.tiles is 3; allowed: 32 / tiles"):
         background_source("generated", (32, 32, 1), 3)
+
+
+@pytest.mark.parametrize(("shape", "side"), [((18, 18, 1), 32), ((16, 32, 3), 32), ((50, 50, 3), 64)])
+def test_a_mask_generator_says_what_it_takes(shape, side):
+    with pytest.raises(
+        InputError, match=rf"a U-Net is given images of {shape[0]}x{shape[1]}; .* here of {side}x{side}"
+    ):
+        MaskGenerator().init(jax.random.key(0), jnp.zeros((1, *shape)))
