@@ -42,14 +42,14 @@ def _end(message: str, *, status: int) -> NoReturn:
 
 
 class _PathParser(flags.ArgumentParser):
-    """A path that is not blank, which is what an unset variable of the shell leaves; ~ is the user's home."""
+    """A path that is not blank, which is what an unset variable of the shell leaves, nor "-"; ~ is the user's home."""
 
     def __init__(self, name: str):
         self._name = name
 
     def parse(self, argument: str) -> str:
         path = os.path.expanduser(argument)
-        if not path.strip():
+        if not path.strip() or path == "-":
             raise InputError(f"--{self._name} is {argument!r}; expected a path")
         if path.startswith("~"):
             raise InputError(f"--{self._name} is {argument!r}; expected ~ or the ~NAME of a user")

@@ -210,6 +210,7 @@ CONFIG = "--config=experiments/mnist_5k_vanilla.py"
     ("words", "message"),
     [
         (("bginv_jax.train", CONFIG, "--workdir="), "--workdir is ''; expected a path"),
+        (("bginv_jax.predict", "--workdir=w", "--output=-", "a.png"), "--output is '-'; expected a path"),
         (("bginv_jax.train", CONFIG), "--workdir is not given; expected --workdir=VALUE"),
         (("bginv_jax.export", "--workdir=w"), "--output is not given; expected --output=VALUE"),
         (("bginv_jax.train", CONFIG, "--workdir=setup.cfg"), "--workdir is 'setup.cfg', a file; expected a folder"),

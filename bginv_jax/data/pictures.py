@@ -117,10 +117,16 @@ def load(paths: Sequence[Path], fitting: Fitting, *, name: str) -> tuple[np.ndar
 
 
 def cache_folder() -> Path:
-    """Where decoded pictures are kept: $BGINV_CACHE, or bginv_jax in $XDG_CACHE_HOME or ~/.cache."""
-    given = os.environ.get("BGINV_CACHE")
+    """Where decoded pictures are kept: $BGINV_CACHE, or bginv_jax in $XDG_CACHE_HOME or ~/.cache.
+
+    Raises:
+      InputError: for ~NAME of nobody.
+    """
+    given = os.path.expanduser(os.environ.get("BGINV_CACHE", ""))
+    if given.startswith("~"):
+        raise InputError(f"$BGINV_CACHE is {given!r}; expected ~ or the ~NAME of a user")
     if given:
-        return Path(os.path.expanduser(given))
+        return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "bginv_jax"
 
 

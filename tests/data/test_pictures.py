@@ -126,6 +126,9 @@ def test_the_place_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("BGINV_CACHE", "~/mine")
     assert pictures.cache_folder() == tmp_path / "mine"
+    monkeypatch.setenv("BGINV_CACHE", "~nobody_of_that_name/mine")
+    with pytest.raises(InputError, match=r"^\$BGINV_CACHE is '~nobody_of_that_name/mine'; expected ~ or the ~NAME of"):
+        pictures.cache_folder()
     monkeypatch.delenv("BGINV_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert pictures.cache_folder() == tmp_path / ".cache" / "bginv_jax"
