@@ -58,6 +58,7 @@ class Answers:
 
     @classmethod
     def of(cls, trained: Trained) -> "Answers":
+        """As the task of a trained workdir tells its outputs."""
         task = trained.method.task
         outputs = ("output",) if task.outputs == 1 else tuple(f"output_{i}" for i in range(task.outputs))
         names = task.classes or task.columns or outputs

@@ -31,6 +31,7 @@ _DRAWN_SIDE = 256  # of an image that a prediction is drawn on, pixels
 
 
 def grid(rows: int, columns: int, cell: float = 1.2) -> tuple[Figure, np.ndarray]:
+    """A figure with axes (rows, columns) without ticks, for pictures of `cell` inches."""
     figure = Figure(figsize=(cell * columns + 0.8, cell * rows + 0.5), dpi=_DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for one in axes.flat:

@@ -73,16 +73,19 @@ class Study:
 
 
 def phases(study: Study, dataset: Dataset) -> Iterator[dict]:
+    """A record of each phase at each batch size: microseconds and images a second, operations, seconds to compile."""
     for batch_size in study.batch_sizes:
         for phase, active in timing.PHASES.items():
             yield {"phase": phase, **study.time(study.at(batch_size), dataset, active)[1]}
 
 
 def joint(study: Study, dataset: Dataset) -> Iterator[dict]:
+    """A record of the joint step, as `phases` has it."""
     yield study.time(study.at(), dataset, _JOINT)[1]
 
 
 def profile(study: Study, dataset: Dataset) -> Iterator[dict]:
+    """A record of the joint step, profiled, and one of each of its kernels that take longest."""
     runner, figures = study.time(study.at(), dataset, _JOINT)
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -108,6 +111,7 @@ def _gradients_checked(checked: bool) -> Iterator[None]:
 
 
 def health(study: Study, dataset: Dataset) -> Iterator[dict]:
+    """A record of the joint step for each way of looking whether it is finite."""
     for checked, name in ((False, "metrics"), (True, "metrics and gradients")):
         with _gradients_checked(checked):
             yield {"checked": name, **study.time(study.at(), dataset, _JOINT)[1]}
@@ -124,6 +128,7 @@ def _unrolled(function: Callable, *trees: Any) -> Any:
 
 
 def seeds(study: Study, dataset: Dataset) -> Iterator[dict]:
+    """A record of one seed's joint step, and of several seeds' in each of three ways."""
     yield {"seeds": 1, **study.time(study.at(), dataset, _JOINT)[1]}
     several = study.at(seeds=tuple(range(study.seeds)))
     ways = {"vmap": steps_of_training.batched, "lax.map": steps_of_training.in_turn, "unrolled": _unrolled}
@@ -165,6 +170,7 @@ def _accuracy(study: Study, dataset: Dataset) -> dict[str, float]:
 
 
 def precision(study: Study, dataset: Dataset) -> Iterator[dict]:
+    """A record of the joint step in each precision of products, with what it has learned after some steps."""
     ways = {name: jax.default_matmul_precision(name) for name in ("tensorfloat32", "bfloat16", "highest")}
     ways = {"default": contextlib.nullcontext(), "bfloat16 convolutions": _bfloat16_convolutions(), **ways}
     for name, way in ways.items():
