@@ -283,6 +283,8 @@ def _heard_in_callbacks() -> Iterator[None]:
 
     def again(dropped: Any) -> None:
         error = dropped.exc_value
+        if isinstance(error, StoppedError):  # of a training, whose own thread ends it
+            return
         number = 0
         if isinstance(error, KeyboardInterrupt):
             number = int(signal.SIGINT)

@@ -23,9 +23,12 @@ def main() -> None:
     methods = [run.seeds[0].config.method for run in runs]
     if values.output and len(set(methods)) < len(methods):
         raise InputError(f"--workdir is {', '.join(values.workdir)}, of one method; expected another --output for each")
+    drawn: list[str] = []  # in one folder, where the next has some of the same names
     for run, output in zip(runs, outputs, strict=True):
         records = scoring.score(run) if not run.seeds[0].method.paint and not run.seeds[0].method.attend else []
-        print(f"written to {output}: {', '.join(write(run, records, output)) or 'nothing'}")
+        written = write(run, records, output, without=drawn if values.output else ())
+        drawn += written
+        print(f"written to {output}: {', '.join(written) or 'nothing'}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def make_configs(recipe: str, seeds: list[int], folder: str | None, share: float
         try:
             validate(config)
         except InputError as error:
-            raise InputError(f"{path.name} with --share={share:g}: {error}") from error
+            raise InputError(f"{path.name}{f' with --share={share:g}' if share < 1 else ''}: {error}") from error
         configs[method] = config
     return configs
 

@@ -192,6 +192,31 @@ def test_a_signal_is_heard_in_a_callback_of_the_garbage_collector(tmp_path, numb
     assert result.stderr.strip() == ("interrupted" if number == signal.SIGINT else "")
 
 
+TRAINING = """
+import gc, os, signal, time
+from pathlib import Path
+from bginv_jax import command_line
+from bginv_jax.training.stopping import Stop
+def main():
+    def collected(phase, info):
+        gc.callbacks.remove(collected)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0)
+    with Stop(Path("none"), listens=True):
+        gc.callbacks.append(collected)
+        gc.collect()
+        time.sleep(60)
+command_line.run(main, required=[], resumes=True)
+"""
+
+
+def test_a_training_ends_by_the_signal_that_it_heard_in_such_a_callback(tmp_path):
+    (tmp_path / "training.py").write_text(TRAINING, encoding="utf-8")
+    result = _start(tmp_path / "training.py")
+    assert result.returncode == 128 + signal.SIGTERM
+    assert result.stderr.startswith("stopped by SIGTERM: there is no checkpoint yet")
+
+
 def test_without_a_standard_error_no_complaint_stands_among_the_lines(program):
     command = '"$1" "$2" --nothing=3 2>&-'
     result = subprocess.run(

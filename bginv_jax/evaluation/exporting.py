@@ -1,9 +1,9 @@
 """A trained workdir as a folder that others use without this package: programs, weights, facts and a model card."""
 
-import contextlib
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -222,9 +222,13 @@ def write(
     }
     contents[MODEL] = (files.as_text(files.to_json(model, indent=2)) + "\n").encode()
     contents[CARD] = files.as_text(model_card.render(trained, model, records, scored)).encode()
-    with contextlib.ExitStack() as moves:  # all at once, so that nobody finds some of them; the last named is first
-        for name, content in contents.items():
-            moves.enter_context(files.replacing(output / name)).write_bytes(content)
+    with files.naming(output):
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output, prefix=".") as folder_of_all:
+            for name, content in contents.items():
+                Path(folder_of_all, name).write_bytes(content)
+            for name in (MODEL, *(name for name in contents if name != MODEL)):  # first what says that it is an export
+                os.replace(Path(folder_of_all, name), output / name)
     for name in FILES:
         if name not in contents:  # of an earlier export of another method
             (output / name).unlink(missing_ok=True)

@@ -67,7 +67,8 @@ def _match(pattern: str) -> Iterator[Listed]:
         yield from map(Listed, glob.glob(pattern))
         return
     first = parts.index("**")
-    below = parts[first + 1 :] or ("*",)
+    folders = pattern.endswith(os.sep)  # alone
+    below = (*parts[first + 1 :], "") if folders else parts[first + 1 :] or ("*",)
     for above in glob.glob(str(Path(*parts[:first]))) if first else ["."]:
         for place, contents in _walk(Path(above)) if os.path.isdir(above) else ():
             if isinstance(contents, Listed):

@@ -101,9 +101,11 @@ def _data_fields(
 ) -> ConfigDict:
     """The config's group `data` of a training, with what `load` was told."""
     data = trained.copy_and_resolve_references()
-    if source is not None and source.partition(":")[0] != trained.source.partition(":")[0]:
+    before, now = (name.partition(":")[0] for name in (trained.source, source or trained.source))
+    if now != before:
         tests = () if tests is None else tests
-        data.update(sources.SPLITS)
+    if now != before or (now in sources.SOURCES and not sources.SOURCES[now].splits):
+        data.update(sources.SPLITS)  # those of another source, or what an older training noted and ignored
     tests, masks = (None if one is None else tuple(one) for one in (tests, masks))
     told = {"source": source, "dir": folder, "tests": tests, "masks": masks}
     data.update({name: value for name, value in told.items() if value is not None})

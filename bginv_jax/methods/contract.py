@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from bginv_jax.data.dataset import Description
 from bginv_jax.errors import InputError
@@ -90,7 +91,8 @@ class Batch:
         if isinstance(active, str) or not set(active) <= set(networks):
             raise InputError(f"active is {active!r}; expected a tuple of some of {', '.join(networks)}")
         count = len(self.images)
-        if keys.ndim != 1 or len(keys) < count:
+        each = 0 if jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) else 1  # a raw one is an array
+        if keys.ndim != 1 + each or len(keys) < count:
             raise InputError(
                 f"keys are {keys.shape}; expected one for each of {count} images, jax.random.split(key, N)"
             )

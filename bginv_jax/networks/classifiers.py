@@ -115,7 +115,9 @@ CLASSIFIERS: dict[str, Callable[[int], nn.Module]] = {
     "unet": UNet,
 }
 # Whose outputs are (N, S, S, outputs).
-ON_PIXELS = tuple(name for name, make in CLASSIFIERS.items() if getattr(make, "on_pixels", False))
+ON_PIXELS = tuple(
+    name for name, make in CLASSIFIERS.items() if getattr(getattr(make, "func", make), "on_pixels", False)
+)
 
 _USERS_OWN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 

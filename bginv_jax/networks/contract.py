@@ -83,7 +83,7 @@ def stateless(init: Callable[[jax.Array], Any], apply: Callable[[Any, Any], jax.
 
 def _in_full(x: jax.Array) -> jax.Array:
     """Floats of at least 32 bits, for losses and sums."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    return x.astype(jnp.float32) if jnp.issubdtype(x.dtype, jnp.floating) and x.dtype.itemsize < 4 else x
 
 
 def told(module: nn.Module, *, train: bool) -> dict[str, bool]:

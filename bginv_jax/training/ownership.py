@@ -72,28 +72,27 @@ def _boot() -> str:
         return ""
 
 
-def _began(process: psutil.Process) -> float:
+def _began(number: int) -> float:
     """When a process began, seconds by no clock that can be set: Linux counts from its start, others note the time."""
-    return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)
+    boot = psutil.boot_time() if psutil.LINUX else 0.0  # first: older psutil adds what this found to what Linux counts
+    return psutil.Process(number).create_time() - boot
 
 
 def _this_process() -> dict[str, Any]:
-    process = psutil.Process()
     return {
         "host": socket.gethostname(),
         "namespace": _namespace(),
         "boot": _boot(),
-        "process": process.pid,
-        "began": _began(process),
+        "process": os.getpid(),
+        "began": _began(os.getpid()),
     }
 
 
 def _runs(owner: dict[str, Any]) -> bool:
     """Whether an owner on this host still runs; another process may have its number by now."""
     try:
-        process = psutil.Process(owner["process"])
-        same = owner["boot"] == _boot() and abs(_began(process) - owner["began"]) < _SAME
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        same = owner["boot"] == _boot() and abs(_began(owner["process"]) - owner["began"]) < _SAME
+        return same and psutil.Process(owner["process"]).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

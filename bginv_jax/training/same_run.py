@@ -100,6 +100,10 @@ def _check_same_images(saved: dict, current: dict, trained_on: Description, desc
     counts = [(name, getattr(trained_on, name), getattr(description, name)) for name in names]
     known = [*fields, *counts, ("the number of classes", trained_classes, classes)]
     changes = ", ".join(f"{what} was {before!r} and is {now!r}" for what, before, now in known if before != now)
+    if not changes and current["data.image_size"]:
+        changes = (
+            "nothing else changed; it may have been started before commit 41f4c3d, since when images are resized anew"
+        )
     raise InputError(
         f"config.data.source is {current['data.source']!r}, whose images or labels are not those that the run in this "
         f"workdir was started with{f' ({changes})' if changes else ''}; expected the same data, or another --workdir"

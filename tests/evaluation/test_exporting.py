@@ -1,11 +1,14 @@
 """An export is used without this package: the same logits from its programs, and from its weights alone."""
 
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -220,6 +223,37 @@ def test_files_that_no_export_wrote_stay(workdir, folder, tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (folder / "README.md").exists()
     exporting._check_own(folder)  # one export over another
+
+
+def test_where_some_file_cannot_be_written_none_is_replaced(workdir, folder, tmp_path, monkeypatch):
+    def full(path, content, real=Path.write_bytes):
+        if path.name == exporting.WEIGHTS:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(path, content)
+
+    shutil.copytree(folder, tmp_path / "out")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device: '.*/out'"):
+        exporting.write(workdir, tmp_path / "out", score=False)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_an_export_that_was_cut_short_is_made_again(workdir, tmp_path, monkeypatch):
+    moved = []
+
+    def replace(source, target, real=os.replace):
+        moved.append(Path(target).name)
+        if len(moved) == 3:
+            raise OSError(errno.EIO, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(exporting.os, "replace", replace)
+    with pytest.raises(OSError, match="Input/output error"):
+        exporting.write(workdir, tmp_path, score=False)
+    assert moved[0] == exporting.MODEL
+    names = exporting.write(workdir, tmp_path, score=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
 class CountingImages(nn.Module):

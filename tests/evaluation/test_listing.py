@@ -50,6 +50,10 @@ def test_a_file_that_is_spelled_in_several_ways_is_listed_once(folder, monkeypat
 
 def test_stars_are_of_folders_that_are_not_hidden(folder):
     assert _names(list_files([f"{folder}/**"]), folder) == _names(list_files([f"{folder}/*"]), folder)
+    for pattern in ("**/", "*/../**/"):  # folders alone, which are searched
+        assert _names(list_files([f"{folder}/{pattern}"]), folder) == _names(list_files([str(folder)]), folder)
+    assert _names(list_files([f"{folder}/**/*/"]), folder) == ["in ner/c[1].png", "in ner/日本.png"]
+    assert list_files([f"{folder}/**/b.png/"])[0].error.endswith("no file matches this pattern")
     assert _names(list_files([f"{folder.parent}/a*/**/日*"]), folder) == ["in ner/日本.png"]
     assert _names(list_files([f"{folder}/**/in ner/*"]), folder) == ["in ner/c[1].png", "in ner/日本.png"]
     assert list_files([f"{folder}/b.png/**/*"])[0].error.endswith("no file matches this pattern")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bginv_jax
+from bginv_jax import config as configs
 from bginv_jax.backgrounds.patterns import BACKGROUNDS, compose_test
 from bginv_jax.data import sources
 from bginv_jax.errors import InputError
@@ -18,6 +19,18 @@ def trained(tiny_config, tmp_path):
     """A vanilla workdir, on an idx folder."""
     tiny_config.method, tiny_config.schedule, tiny_config.steps = "vanilla", ("f:1",), 1
     return write_workdir(tiny_config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("source", [None, "mnist_5k"])
+@pytest.mark.parametrize("trained_on", ["idx:digits", "tfds:mnist"])
+def test_parts_of_one_source_are_not_asked_of_another(source, trained_on):
+    data = configs.default_config().data
+    data.update({"source": trained_on, "train_split": "train[:10%]", "tests": ("field",)})
+    told = scoring._data_fields(data, source=source, folder=None, tests=None, masks=None)
+    kept = (source, trained_on) == (None, "tfds:mnist")
+    assert told.train_split == ("train[:10%]" if kept else "train")
+    assert told.tests == (("field",) if source is None else ())
+    assert data.train_split == "train[:10%]"
 
 
 def test_data_that_moved_are_found_by_either_flag_and_keep_their_name(trained, tiny_folder, caplog):

@@ -79,6 +79,15 @@ def test_what_does_not_fit_together_is_said(change, message):
         method.objective(keys, method.init(jax.random.key(0)), given, active)
 
 
+def test_raw_keys_are_keys():
+    method, networks = _proposal()
+    raw = jax.random.split(jax.random.PRNGKey(0), 2)
+    loss, _ = objective(method, networks, batch(masks=HALF), ("f", "f_b"), keys=raw)
+    assert loss == objective(method, networks, batch(masks=HALF), ("f", "f_b"))[0]
+    with pytest.raises(InputError, match=r"keys are \(2,\); expected one for each of 2 images"):
+        objective(method, networks, batch(masks=HALF), ("f", "f_b"), keys=raw[0])
+
+
 def test_mask_phase_by_hand():
     method, networks = _proposal()
     loss, metrics = objective(method, networks, batch(), ("f_m",))
