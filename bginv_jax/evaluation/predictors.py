@@ -126,6 +126,11 @@ def load_trained(workdir: str | os.PathLike[str], *, seed: int | None = None) ->
     return next(iter(trained.values())) if seed is None else trained[seed]
 
 
+def _batches(shape: tuple[int, int, int]) -> str:
+    """The shape of any number of images, for messages."""
+    return f"(N, {', '.join(map(str, shape))})"
+
+
 def _check_shape(found: tuple[int, ...], shape: tuple[int, int, int], size: int) -> None:
     """Refuses another shape than (N, H, W, C), native or padded."""
     if len(found) == 4 and found[1:] in (shape, (size, size, shape[-1])):
@@ -135,7 +140,7 @@ def _check_shape(found: tuple[int, ...], shape: tuple[int, int, int], size: int)
         hint = ", such as images[np.newaxis] for a single image"
     elif len(found) == 3 and found[1:] == shape[:2] and shape[-1] == 1:
         hint = ", such as images[..., np.newaxis] for grey images"
-    raise InputError(f"images are {found}; expected (N, {', '.join(map(str, shape))}){hint}")
+    raise InputError(f"images are {found}; expected {_batches(shape)}{hint}")
 
 
 def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarray:
@@ -158,7 +163,7 @@ def _as_images(images: Any, shape: tuple[int, int, int], size: int) -> np.ndarra
     try:
         images = np.asarray(images)
     except ValueError as error:  # a list whose parts differ
-        raise InputError(f"images are no array: {error}; expected (N, {', '.join(map(str, shape))})") from error
+        raise InputError(f"images are no array: {error}; expected {_batches(shape)}") from error
     if images.dtype != np.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
         raise InputError(f"images are {images.dtype}; expected uint8, or floats in [0, 1]")
     _check_shape(images.shape, shape, size)

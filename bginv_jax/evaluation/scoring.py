@@ -179,6 +179,17 @@ def check_marked(runs: Iterable[TrainedRun]) -> None:
             )
 
 
+def check_measures(runs: Iterable[TrainedRun]) -> None:
+    """Refuses runs of two measures, which one table cannot show.
+
+    Raises:
+      InputError: names the measures.
+    """
+    measures = sorted({run.seeds[0].method.task.shown for run in runs})
+    if len(measures) > 1:
+        raise InputError(f"the workdirs are measured by {' and by '.join(measures)}; a table shows one measure")
+
+
 def check_distinct(runs: Iterable[TrainedRun]) -> None:
     """Refuses two runs of one method and seed on the same data set, which a table would mix, and of two measures.
 
@@ -186,9 +197,7 @@ def check_distinct(runs: Iterable[TrainedRun]) -> None:
       InputError: names them.
     """
     runs = list(runs)
-    measures = sorted({run.seeds[0].method.task.shown for run in runs})
-    if len(measures) > 1:
-        raise InputError(f"the workdirs are measured by {' and by '.join(measures)}; a table shows one measure")
+    check_measures(runs)
     keys = [(run.dataset.name, one.config.method, one.config.seed) for run in runs for one in run.seeds]
     for key in keys:
         if keys.count(key) > 1:

@@ -192,11 +192,7 @@ def write(
       ValueError: for seeds that a run lacks, runs of several measures or whose folders have one name, or a folder that
         cannot be written.
     """
-    shown = {run.seeds[0].method.task.shown for run in runs}
-    if len(shown) > 1:
-        raise InputError(
-            f"the workdirs' networks are measured by {' and by '.join(sorted(shown))}; expected one measure"
-        )
+    scoring.check_measures(runs)
     if seeds:
         known = {one.config.seed for run in runs for one in run.seeds}
         if not known >= set(seeds):

@@ -28,9 +28,7 @@ _LOG = logging.getLogger(__name__)
 OWNER = "owner.json"
 BEAT = 15  # seconds
 STALE = 120  # seconds; folders of a network show another host's changes up to a minute late
-_SAME = (
-    2.0  # seconds by which the same process may seem to have begun at another time; clocks of Linux count whole ones
-)
+_SAME = 2.0  # seconds by which one process may seem to have begun at two times: Linux gives its own start in whole ones
 _MOST_BYTES = 4096  # of an owner's file
 _SETTLES = 0.2  # seconds
 _MOST_TRIES = 100  # of many that begin at once

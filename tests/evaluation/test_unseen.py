@@ -67,6 +67,8 @@ def test_workdirs_of_two_measures_are_refused_before_they_are_scored(tmp_path):
     for shown in ("accuracy", "mean_iou"):
         trained = SimpleNamespace(method=SimpleNamespace(task=SimpleNamespace(shown=shown)))
         runs.append(SimpleNamespace(seeds=[trained], workdir=tmp_path / shown))
-    with pytest.raises(InputError, match="measured by accuracy and by mean_iou; expected one measure"):
+    with pytest.raises(
+        InputError, match="the workdirs are measured by accuracy and by mean_iou; a table shows one measure"
+    ):
         unseen.write(runs, tmp_path / "out", families=[], count=1, photographs=None, seed=0, seeds=None)
     assert not (tmp_path / "out").exists()
